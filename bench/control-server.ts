@@ -1,5 +1,8 @@
 /** A control API in a separate process on the first core, and helpers to load it. */
+import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { Agent, request } from "undici";
 import { type Running, startPinned } from "./kit.ts";
 
@@ -9,20 +12,35 @@ export interface Server extends AsyncDisposable {
   readonly running: Running;
   readonly url: string;
   readonly token: string;
+  /** Its authorities, with `--tls on`. */
+  readonly ca: string | undefined;
   call(method: "GET" | "PUT" | "POST", path: string, body?: unknown): Promise<{ status: number; text: string }>;
 }
 
-export async function startServer(folder: string, token?: string): Promise<Server> {
-  const args = ["bin/posthouse", "up", "--data", folder, "--roles", "registry", "config-server", "--dns", "off"];
+export async function startServer(folder: string, token?: string, more: readonly string[] = []): Promise<Server> {
+  const args = [
+    "bin/posthouse",
+    "up",
+    "--data",
+    folder,
+    "--roles",
+    "registry",
+    "config-server",
+    "--dns",
+    "off",
+    ...more,
+  ];
   const running = await startPinned(CORE, process.execPath, [...args, "--port", "0"], /is up[^]*\n\n/);
   const url = /^ {2}control API +(\S+)$/m.exec(running.output())?.[1] as string;
   const bearer: string | undefined = token ?? /^ {2}(ph_\S+)$/m.exec(running.output())?.[1];
   if (bearer === undefined) throw new Error("no token was printed");
-  const dispatcher = new Agent({ connections: 64, pipelining: 1 });
+  const ca = url.startsWith("https:") ? await authorityOf(url) : undefined;
+  const dispatcher = new Agent({ connections: 64, pipelining: 1, ...(ca === undefined ? {} : { connect: { ca } }) });
   return {
     running,
     url,
     token: bearer,
+    ca,
     async call(method, path, body) {
       const answer = await request(`${url}${path}`, {
         method,
@@ -42,6 +60,16 @@ export async function startServer(folder: string, token?: string): Promise<Serve
       await running[Symbol.asyncDispose]();
     },
   };
+}
+
+/** The root of the chain that the server presents. It was started here, so nobody else can answer. */
+async function authorityOf(url: string): Promise<string> {
+  const socket = connectTls({ host: "127.0.0.1", port: Number(new URL(url).port), rejectUnauthorized: false });
+  await once(socket, "secureConnect");
+  let certificate = socket.getPeerCertificate(true);
+  while (!certificate.issuerCertificate.raw.equals(certificate.raw)) certificate = certificate.issuerCertificate;
+  socket.destroy();
+  return new X509Certificate(certificate.raw).toString();
 }
 
 /** Runs `work` on the numbers below `count`, a fixed number at a time. */

@@ -21,6 +21,8 @@ const BENCHES: Record<string, () => Promise<object>> = {
   propagation: async () => (await import("./propagation.ts")).benchPropagation(),
   "route-change": async () => (await import("./route-change.ts")).benchRouteChange(),
   registry: async () => (await import("./registry.ts")).benchRegistry(),
+  authorization: async () => (await import("./authorization.ts")).benchAuthorization(),
+  "watch-tls": async () => (await import("./watch-tls.ts")).benchWatchTls(),
   config: async () => (await import("./config.ts")).benchConfig(),
   dns: async () => (await import("./dns.ts")).benchDns(),
   "route-match": async () => (await import("./route-match.ts")).benchRouteMatch(),
