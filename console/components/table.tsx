@@ -21,6 +21,8 @@ export interface TableColumn<Row> {
   readonly width: string;
   readonly isRight?: boolean;
   readonly isName?: boolean;
+  /** For columns of buttons: the title is read out, and not drawn. */
+  readonly isTitleHidden?: boolean;
   /** 2: not below 40 rem; 3: not below 62 rem. */
   readonly priority?: 2 | 3;
 }
@@ -136,7 +138,7 @@ interface TableHeadProps<Row> {
 function TableHead<Row>({ columns, order, onOrder }: TableHeadProps<Row>) {
   return (
     <div class="head" role="row">
-      {columns.map(({ id, title, sort, isRight }) => {
+      {columns.map(({ id, title, sort, isRight, isTitleHidden }) => {
         const isUp = order === id;
         const isDown = order === `-${id}`;
         return (
@@ -152,7 +154,7 @@ function TableHead<Row>({ columns, order, onOrder }: TableHeadProps<Row>) {
                 {(isUp || isDown) && <Icon of={isUp ? ArrowUp : ArrowDown} size={12} />}
               </button>
             ) : (
-              title
+              <span class={isTitleHidden ? "visually-hidden" : ""}>{title}</span>
             )}
           </div>
         );

@@ -121,7 +121,6 @@ export const PAGES: readonly PageRow[] = [
     group: "administer",
     title: () => titles().access,
     key: "a",
-    needs: "access:manage",
     load: () => import("./access/page.tsx"),
   },
   {

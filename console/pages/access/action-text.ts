@@ -1,4 +1,4 @@
-/** What each action means: continues "may …". */
+/** The meaning of each action, which continues "may …". */
 import { defineText } from "../../text/mod.ts";
 
 export const actionText = defineText(

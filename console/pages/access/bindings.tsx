@@ -119,7 +119,7 @@ function bindingColumns(onRemove: (binding: Binding) => void): readonly TableCol
     {
       id: "subject",
       title: text.subject,
-      width: "minmax(8rem, 2fr)",
+      width: "minmax(5.5rem, 2fr)",
       isName: true,
       cell: ({ subject }) => {
         const [kind, name] = subject.split(/:(.*)/s);
@@ -134,7 +134,7 @@ function bindingColumns(onRemove: (binding: Binding) => void): readonly TableCol
     {
       id: "policies",
       title: text.view_policies,
-      width: "minmax(6rem, 1.5fr)",
+      width: "minmax(4rem, 1.5fr)",
       cell: ({ policies }) => (
         <span class="badges">
           <PolicyBadges policies={policies} />
@@ -166,8 +166,9 @@ function bindingColumns(onRemove: (binding: Binding) => void): readonly TableCol
     },
     {
       id: "remove",
-      title: "",
-      width: "5.5rem",
+      title: commonText().actions,
+      isTitleHidden: true,
+      width: "4.5rem",
       isRight: true,
       cell: (binding) => (
         <span onClick={(event) => event.stopPropagation()}>

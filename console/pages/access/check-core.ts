@@ -38,7 +38,7 @@ export function questionFrom(values: Readonly<Record<string, string | undefined>
   };
 }
 
-/** Whether the question names whom it is about, and an action. */
+/** Whether the question names its subject and an action. */
 export function isAskable({ who, token, user, groups, policies, action }: CheckQuestion): boolean {
   if (action === undefined) return false;
   if (who === "token") return /^[0-9a-f]{16}$/.test(token);
@@ -66,7 +66,7 @@ export function resourceWords({ resource }: CheckQuestion): readonly string[] {
   return Object.entries(resource).flatMap(([field, value]) => [`--${field}`, value]);
 }
 
-/** The options that say whom the question is about. */
+/** The options that name the subject of the question. */
 export function subjectWords({ who, token, user, groups, policies }: CheckQuestion): readonly string[] {
   const option = (name: string, values: readonly string[]) => (values.length === 0 ? [] : [name, ...values]);
   const words: Readonly<Record<Who, readonly string[]>> = {

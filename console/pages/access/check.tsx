@@ -1,4 +1,4 @@
-/** Who may what, and why: a question about the reader, a token, a person or policies, and the rule that decides. */
+/** Effective rights: a question about the reader, a token, a person or policies, and the rule that decides. */
 import { Ban, CircleCheck, Search } from "lucide";
 import type { ComponentChildren } from "preact";
 import type { AclCheck, PolicySummary, TokenList } from "#access/api";

@@ -93,7 +93,7 @@ export function tokenColumns(): readonly TableColumn<TokenSummary>[] {
     {
       id: "policies",
       title: text.policies,
-      width: "minmax(6rem, 12rem)",
+      width: "minmax(5rem, 12rem)",
       cell: ({ policies }) => (
         <span class="badges" title={policies.join(", ")}>
           <PolicyBadges policies={policies} />

@@ -75,14 +75,14 @@ function denialColumns(): readonly TableColumn<Denial>[] {
     {
       id: "when",
       title: text.when,
-      width: "7rem",
+      width: "minmax(5rem, 7rem)",
       cell: ({ at }) => <span title={formatTime(at)}>{formatAgo(at)}</span>,
       sort: ({ at }) => Date.parse(at),
     },
     {
       id: "caller",
       title: text.caller,
-      width: "minmax(6rem, 1fr)",
+      width: "minmax(4.5rem, 1fr)",
       isName: true,
       cell: ({ principal }) =>
         principal ? (
@@ -95,7 +95,7 @@ function denialColumns(): readonly TableColumn<Denial>[] {
     {
       id: "refused",
       title: text.refused,
-      width: "minmax(8rem, 2fr)",
+      width: "minmax(5.5rem, 2fr)",
       cell: ({ action, resource, method, route }) => {
         const named = Object.values(resource ?? {}).join(" / ");
         return (

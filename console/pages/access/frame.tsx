@@ -20,6 +20,14 @@ const NEEDS = {
 } as const;
 export type AccessViewId = keyof typeof NEEDS;
 
+/** Everyone may ask about themselves, so there is always one. */
+export function allowedViews(): readonly AccessViewId[] {
+  return (Object.keys(NEEDS) as AccessViewId[]).filter((id) => {
+    const needs = NEEDS[id];
+    return needs === undefined || can(needs);
+  });
+}
+
 interface AccessFrameProps {
   readonly view: AccessViewId;
   readonly cli: string;
@@ -31,10 +39,6 @@ interface AccessFrameProps {
 export function AccessFrame({ view, cli, call, children }: AccessFrameProps) {
   const text = accessText();
   const words = viewsText();
-  const allowed = (Object.keys(NEEDS) as AccessViewId[]).filter((id) => {
-    const needs = NEEDS[id];
-    return needs === undefined || can(needs);
-  });
   return (
     <>
       <PageHeader title={text.title} subtitle={text.subtitle}>
@@ -43,7 +47,7 @@ export function AccessFrame({ view, cli, call, children }: AccessFrameProps) {
       </PageHeader>
       <Tabs
         label={words.views}
-        tabs={allowed.map((id) => ({
+        tabs={allowedViews().map((id) => ({
           href: linkTo("/access", id === "tokens" ? {} : { view: id }),
           name: words[`view_${id}`],
           isCurrent: id === view,

@@ -14,6 +14,7 @@ import { linkTo } from "../../data/location.ts";
 import { useRereading } from "../../data/rereading.ts";
 import { useResource } from "../../data/resource.ts";
 import { formatAgo, formatTime, now } from "../../data/time.ts";
+import { commonText } from "../../text/common.ts";
 import { limitText } from "./columns.tsx";
 import { AccessFrame } from "./frame.tsx";
 import { joinState } from "./join-core.ts";
@@ -100,7 +101,7 @@ function joinColumns(onRevoke: (token: JoinTokenSummary) => void): readonly Tabl
     {
       id: "machine",
       title: text.machine,
-      width: "minmax(7rem, 1.5fr)",
+      width: "minmax(5rem, 1.5fr)",
       isName: true,
       cell: ({ name, used }) => used?.name ?? name ?? <span class="muted">{text.anyName}</span>,
       sort: ({ name = "", used }) => used?.name ?? name,
@@ -116,7 +117,7 @@ function joinColumns(onRevoke: (token: JoinTokenSummary) => void): readonly Tabl
     {
       id: "state",
       title: text.state,
-      width: "6.5rem",
+      width: "minmax(5.5rem, 6.5rem)",
       cell: (token) => {
         const state = joinState(token, now.value);
         return <Badge tone={TONES[state]}>{text[state]}</Badge>;
@@ -151,8 +152,9 @@ function joinColumns(onRevoke: (token: JoinTokenSummary) => void): readonly Tabl
     },
     {
       id: "revoke",
-      title: "",
-      width: "5.5rem",
+      title: commonText().actions,
+      isTitleHidden: true,
+      width: "4.5rem",
       isRight: true,
       cell: (token) =>
         joinState(token, now.value) === "open" && (

@@ -3,7 +3,7 @@ import "./access.css";
 import type { ComponentType } from "preact";
 import { lazyPart } from "../../components/lazy-part.tsx";
 import { useQuery } from "../../data/location.ts";
-import type { AccessViewId } from "./frame.tsx";
+import { type AccessViewId, allowedViews } from "./frame.tsx";
 import { TokensView } from "./tokens.tsx";
 
 const VIEWS: Readonly<Record<AccessViewId, ComponentType>> = {
@@ -17,7 +17,9 @@ const VIEWS: Readonly<Record<AccessViewId, ComponentType>> = {
 };
 
 export default function AccessPage() {
-  const [view] = useQuery("view", "tokens");
-  const View = Object.hasOwn(VIEWS, view) ? VIEWS[view as AccessViewId] : TokensView;
+  const [wanted] = useQuery("view", "tokens");
+  const allowed = allowedViews();
+  const view = allowed.find((id) => id === wanted) ?? allowed[0] ?? "check";
+  const View = VIEWS[view];
   return <View key={view} />;
 }

@@ -81,7 +81,7 @@ function signInColumns(onEnd: (signIn: SignInSummary) => void): readonly TableCo
     {
       id: "name",
       title: text.person,
-      width: "minmax(7rem, 1.5fr)",
+      width: "minmax(5.5rem, 1.5fr)",
       isName: true,
       cell: ({ name, isCaller }) => (
         <span class="token-name">
@@ -96,7 +96,7 @@ function signInColumns(onEnd: (signIn: SignInSummary) => void): readonly TableCo
     {
       id: "kind",
       title: text.place,
-      width: "minmax(6.5rem, 1fr)",
+      width: "minmax(5.5rem, 1fr)",
       cell: ({ kind, device }) => (
         <Badge icon={kind === "browser" ? Monitor : Terminal} {...(device === undefined ? {} : { title: device })}>
           {device ?? text[`kind_${kind}`]}
@@ -135,8 +135,9 @@ function signInColumns(onEnd: (signIn: SignInSummary) => void): readonly TableCo
     },
     {
       id: "end",
-      title: "",
-      width: "5rem",
+      title: commonText().actions,
+      isTitleHidden: true,
+      width: "4rem",
       isRight: true,
       cell: (signIn) => (
         <Button kind="danger" isSmall needs="access:manage" onClick={() => onEnd(signIn)}>

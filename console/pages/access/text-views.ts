@@ -7,7 +7,7 @@ export const viewsText = defineText(
     view_tokens: "Tokens",
     view_policies: "Policies",
     view_bindings: "Bindings",
-    view_check: "Who may what",
+    view_check: "Effective rights",
     view_signins: "Sign-ins",
     view_join: "Join tokens",
     view_denials: "Refusals",
@@ -18,7 +18,7 @@ export const viewsText = defineText(
     rules: "Rules",
     ruleCount: (count: number) => plural(count, "rule", "rules"),
     usedBy: "Used by",
-    nobody: "Nobody",
+    nobody: "None",
     users: (count: number) => plural(count, "token, binding or node", "tokens, bindings and nodes"),
     description: "Description",
     newPolicy: "New policy",
@@ -26,7 +26,7 @@ export const viewsText = defineText(
     editPolicy: "Edit",
     deletePolicy: "Delete",
     deleteTitle: (name: string) => `Delete the policy “${name}”?`,
-    deleteText: "Nobody has it, so nobody loses anything. This cannot be undone.",
+    deleteText: "No token, binding or node has it, so no caller loses rights. This cannot be undone.",
     deleteUsed: "Take it from those who have it first.",
     deleted: "Policy deleted",
     saved: "Policy saved",
@@ -36,7 +36,7 @@ export const viewsText = defineText(
     nameWrong: "Lower-case letters, digits and hyphens.",
     effectNote: (count: number) =>
       count === 0
-        ? "Nobody has it yet."
+        ? "No token, binding or node has it yet."
         : `${plural(count, "subject has", "subjects have")} it, and the change applies to each at once.`,
     allow: "Allow",
     deny: "Deny",
@@ -67,11 +67,11 @@ export const viewsText = defineText(
     bound: "Binding saved",
     unbind: "Remove",
     unbindTitle: (subject: string) => `Remove the binding of ${subject}?`,
-    unbindText: "Whoever has no other binding is signed out within a second.",
+    unbindText: "People without another binding are signed out within a second.",
     unbound: "Binding removed",
     noBindings: "No bindings yet",
     noBindingsText:
-      "People who sign in by OpenID Connect get the policies that are bound to their groups or to them. Without a binding, nobody can sign in that way.",
+      "People who sign in by OpenID Connect get the policies that are bound to their groups or to them. Without a binding, that sign-in is refused.",
     limits: "Limits",
     noLimits: "No limits",
     who: "Who",
@@ -113,7 +113,7 @@ export const viewsText = defineText(
     endText: "The browser or device is signed out at once. Its person may sign in again.",
     endOwn: "This is your own sign-in. You will be signed out.",
     ended: "Sign-in ended",
-    noSignIns: "Nobody is signed in",
+    noSignIns: "No sign-ins",
     noSignInsText: "Browsers of the console and devices after posthouse login appear here.",
     joinTokens: (count: number) => plural(count, "join token", "join tokens"),
     newJoin: "New join token",

@@ -4,7 +4,7 @@ import { defineText, plural } from "../../text/mod.ts";
 export const accessText = defineText(
   {
     title: "Access",
-    subtitle: "Who may do what: tokens, policies, the people who sign in, and the machines that join.",
+    subtitle: "Tokens, policies, the people who sign in, and the machines that join.",
     issue: "Issue token",
     issueTitle: "Issue a token",
     issueConfirm: "Issue token",
@@ -20,7 +20,7 @@ export const accessText = defineText(
     expired: "Expired",
     lastUsed: "Last use",
     neverUsed: "Not used",
-    mayWhat: "What it may do",
+    mayWhat: "Effective rights",
     rotate: "Rotate",
     rotateTitle: (name: string) => `Rotate the token “${name}”?`,
     rotateConfirm: "Rotate",
@@ -85,7 +85,7 @@ export const accessText = defineText(
   },
   {
     title: "访问控制",
-    subtitle: "谁可以做什么：令牌、策略、登录的人员，以及加入的机器。",
+    subtitle: "令牌、策略、登录的人员，以及加入的机器。",
     issue: "签发令牌",
     issueTitle: "签发令牌",
     issueConfirm: "签发",

@@ -106,7 +106,7 @@ function authorityColumns(): readonly TableColumn<AuthorityCertificate>[] {
     {
       id: "part",
       title: text.part,
-      width: "minmax(7rem, 1fr)",
+      width: "minmax(5rem, 1fr)",
       isName: true,
       cell: ({ part, subject, imported }) => (
         <span class="certificates-part" title={subject}>
@@ -118,7 +118,7 @@ function authorityColumns(): readonly TableColumn<AuthorityCertificate>[] {
     {
       id: "state",
       title: text.state,
-      width: "7rem",
+      width: "minmax(5.5rem, 8rem)",
       cell: ({ state, removedAt }) => {
         const [tone, icon] = STATES[state];
         const title = removedAt === undefined ? text[`auth_${state}Text`] : text.removedAt(formatAgo(removedAt));
@@ -132,7 +132,7 @@ function authorityColumns(): readonly TableColumn<AuthorityCertificate>[] {
     {
       id: "ends",
       title: text.ends,
-      width: "8rem",
+      width: "minmax(4.5rem, 8rem)",
       cell: ({ expiresAt }) => <span title={formatTime(expiresAt)}>{formatAgo(expiresAt)}</span>,
     },
     {
@@ -161,6 +161,7 @@ function authorityColumns(): readonly TableColumn<AuthorityCertificate>[] {
       title: "PEM",
       width: "3.5rem",
       isRight: true,
+      priority: 2,
       cell: ({ pem }) => <CopyButton text={pem} label={text.copyPem} />,
     },
   ];

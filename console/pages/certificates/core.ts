@@ -26,7 +26,7 @@ export type LifeState = "valid" | "late" | "expired" | "revoked";
 
 export interface Life {
   readonly state: LifeState;
-  /** What is left, from 1 to 0. */
+  /** The share that is left, from 1 to 0. */
   readonly share: number;
 }
 

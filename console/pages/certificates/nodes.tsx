@@ -100,7 +100,7 @@ function nodeColumns(onRemove: (node: NodeView) => void): readonly TableColumn<N
     {
       id: "name",
       title: text.node,
-      width: "minmax(6rem, 1.5fr)",
+      width: "minmax(5rem, 1.5fr)",
       isName: true,
       cell: ({ name, spiffeId }) => <span title={spiffeId}>{name}</span>,
       sort: ({ name }) => name,
@@ -127,7 +127,7 @@ function nodeColumns(onRemove: (node: NodeView) => void): readonly TableColumn<N
     {
       id: "ends",
       title: text.ends,
-      width: "8rem",
+      width: "minmax(5.5rem, 8rem)",
       cell: ({ expiresAt }) =>
         expiresAt === undefined ? (
           <Badge tone="warn" icon={TriangleAlert} title={text.noCertificateTitle}>
@@ -156,8 +156,9 @@ function nodeColumns(onRemove: (node: NodeView) => void): readonly TableColumn<N
     },
     {
       id: "remove",
-      title: "",
-      width: "6rem",
+      title: commonText().actions,
+      isTitleHidden: true,
+      width: "5rem",
       isRight: true,
       cell: (node) => (
         <Button kind="danger" isSmall needs="identity:manage" onClick={() => onRemove(node)}>

@@ -66,7 +66,7 @@ export const certificatesText = defineText(
     auth_retiringText: "Trusted until its last certificate has ended",
     removedAt: (when: string) => `leaves the bundle ${when}`,
     switchesAt: (when: string) => `The new root issues ${when}.`,
-    rotating: (part: string) => `Rotation of the ${part} is under way`,
+    rotating: (part: string) => `Rotation of the ${part.toLowerCase()} is under way`,
     rotatingText: "Both roots are trusted meanwhile, so that no connection fails. Nothing needs to be done.",
     fingerprint: "Fingerprint",
     keyHere: "Key",
@@ -78,7 +78,7 @@ export const certificatesText = defineText(
     rotateTitle: "Rotate the certificate authority",
     rotateConfirm: "Start rotation",
     rotateDone: "Rotation started",
-    rotateIntermediate: "A new intermediate, at once. Running certificates stay valid; nobody notices.",
+    rotateIntermediate: "A new intermediate, at once. Running certificates stay valid, and no connection breaks.",
     rotateRoot:
       "A new root in two phases: it is announced first, then certificates come from it, then the old one leaves.",
     overlap: "Overlap",
@@ -119,7 +119,7 @@ export const certificatesText = defineText(
     remove: "Remove",
     removeTitle: (name: string) => `Remove the node “${name}”?`,
     removeText:
-      "Its certificates are revoked at once, and it is nobody from then on. It needs a new join token to come back.",
+      "Its certificates are revoked at once, and its requests are refused from then on. It needs a new join token to come back.",
     removeDone: "Node removed",
     toAccess: "Join tokens",
   },

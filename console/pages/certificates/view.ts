@@ -1,4 +1,4 @@
-/** What each view of the page receives. */
+/** The properties of each view of the page. */
 import type { AuthorityView } from "#identity/api";
 
 export interface CertificatesViewProps {

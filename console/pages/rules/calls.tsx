@@ -71,7 +71,7 @@ function callColumns(rules: ServiceRulesAnswer, isChanged: boolean): readonly Ta
     {
       id: "from",
       title: text.caller,
-      width: "minmax(6rem, 1.4fr)",
+      width: "minmax(4.5rem, 1.4fr)",
       isName: true,
       cell: ({ from }) => (
         <span class="mono" title={from}>
@@ -83,7 +83,7 @@ function callColumns(rules: ServiceRulesAnswer, isChanged: boolean): readonly Ta
     {
       id: "to",
       title: text.destination,
-      width: "minmax(6rem, 1.4fr)",
+      width: "minmax(4.5rem, 1.4fr)",
       cell: ({ to }) => (
         <a class="mono" title={to} href={linkTo(`/services/${to}`)}>
           {to}
@@ -103,7 +103,7 @@ function callColumns(rules: ServiceRulesAnswer, isChanged: boolean): readonly Ta
     {
       id: "now",
       title: text.now,
-      width: "8rem",
+      width: "minmax(6rem, 11rem)",
       ...(isChanged ? { priority: 2 as const } : {}),
       cell: (call) => <VerdictBadge of={call} />,
       sort: rankOf,
@@ -113,7 +113,7 @@ function callColumns(rules: ServiceRulesAnswer, isChanged: boolean): readonly Ta
           {
             id: "then",
             title: text.then,
-            width: "9rem",
+            width: "minmax(6rem, 11rem)",
             cell: (call: JudgedCall) => <VerdictBadge of={call.then ?? call} />,
             sort: (call: JudgedCall) => rankOf(call.then ?? call),
           },

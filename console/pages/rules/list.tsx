@@ -11,6 +11,7 @@ import { DataTable, type TableColumn } from "../../components/table.tsx";
 import { showToast } from "../../components/toast.tsx";
 import type { ConfigSource } from "../../data/config-text.ts";
 import { formatNumber } from "../../text/mod.ts";
+import { commonText } from "../../text/common.ts";
 import { AddRule } from "./add.tsx";
 import { type JudgedCall, requestsByRule, withoutRule } from "./core.ts";
 import { RULES_KEY, type RulesCheck } from "./data.ts";
@@ -95,7 +96,7 @@ function ruleColumns(
     {
       id: "effect",
       title: text.effect,
-      width: "6rem",
+      width: "5rem",
       cell: ({ allow }) => (
         <Badge tone={allow ? "good" : "bad"} icon={allow ? CircleCheck : Ban}>
           {allow ? text.allow : text.deny}
@@ -106,7 +107,7 @@ function ruleColumns(
     {
       id: "rule",
       title: text.rule,
-      width: "minmax(9rem, 3fr)",
+      width: "minmax(7rem, 3fr)",
       isName: true,
       cell: ({ from, to, allow, text: sentence }) => (
         <span title={sentence}>
@@ -132,8 +133,9 @@ function ruleColumns(
       ? [
           {
             id: "remove",
-            title: "",
-            width: "2.5rem",
+            title: commonText().actions,
+            isTitleHidden: true,
+            width: "2rem",
             isRight: true,
             cell: (rule: ServiceRuleView) => (
               <Button

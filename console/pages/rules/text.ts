@@ -44,7 +44,7 @@ export const rulesText = defineText(
     checking: "Checking…",
     changed: "Not released",
     version: (version: number) => (version === 0 ? "nothing released" : `release ${version}`),
-    effectTitle: "What your changes would do",
+    effectTitle: "Effect of your changes",
     closes: (calls: number, requests: string) =>
       `${plural(calls, "observed call", "observed calls")} would be denied: ${requests} of the last hour.`,
     opens: (calls: number) => `${plural(calls, "observed call", "observed calls")} would get through again.`,
