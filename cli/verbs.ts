@@ -8,6 +8,7 @@ import { IDENTITY_VERBS } from "./verb-tables/identity.ts";
 import { OPERATION_VERBS } from "./verb-tables/operations.ts";
 import { POLICY_VERBS } from "./verb-tables/policies.ts";
 import { COMMAND_VERBS, RUN_VERBS } from "./verb-tables/run.ts";
+import { SERVICE_RULE_VERBS } from "./verb-tables/service-rules.ts";
 import { SERVICE_VERBS } from "./verb-tables/services.ts";
 
 export const VERBS: readonly VerbRow[] = [
@@ -19,6 +20,7 @@ export const VERBS: readonly VerbRow[] = [
   ...ACCESS_VERBS,
   ...POLICY_VERBS,
   ...IDENTITY_VERBS,
+  ...SERVICE_RULE_VERBS,
   ...COMMAND_VERBS,
   ...OPERATION_VERBS,
 ];

@@ -18,6 +18,7 @@ export class Client implements ControlCalls {
   readonly gateway: ControlCalls["gateway"];
   readonly system: ControlCalls["system"];
   readonly traffic: ControlCalls["traffic"];
+  readonly serviceRules: ControlCalls["serviceRules"];
 
   constructor(host: Host, options: ClientOptions) {
     const calls = controlCalls(host, options);
@@ -32,6 +33,7 @@ export class Client implements ControlCalls {
     this.gateway = calls.gateway;
     this.system = calls.system;
     this.traffic = calls.traffic;
+    this.serviceRules = calls.serviceRules;
   }
 
   /**

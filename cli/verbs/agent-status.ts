@@ -1,8 +1,7 @@
 /** `posthouse agent status`: the agent of this host, asked over its Unix socket. */
-import { join } from "node:path";
 import type { Command } from "commander";
+import { askAgent } from "../agent-socket.ts";
 import { detailText } from "../detail.ts";
-import { CliErrors } from "../errors.ts";
 import { EXIT } from "../exit-codes.ts";
 import { type GivenOptions, withExamples } from "../options.ts";
 import { readSettings, withSettings } from "../setting-options.ts";
@@ -25,16 +24,13 @@ interface AgentStatus {
   readonly problems: readonly { readonly code: string; readonly detail: string }[];
 }
 
-/** Milliseconds that the agent may take. */
-const ANSWER_MS_MAX = 5_000;
-
 export function define(command: Command, { terminal, exit }: VerbContext): void {
   withOutput(command);
   withSettings(command, ["data", "agentSocket"]);
   withExamples(command, ["posthouse agent status", "posthouse agent status --data /var/lib/posthouse -o json"]);
   command.action(async (options: GivenOptions) => {
     const { values } = readSettings(options, terminal);
-    const status = await statusAt(values.agentSocket ?? join(values.data, "agent", "agent.sock"));
+    const status = await askAgent<AgentStatus>(values, "/v1/agent/status");
     if (status.problems.length > 0) exit(EXIT.failed);
     const format = formatFor(options, terminal);
     if (isDocument(format)) return terminal.out(await formatDocument(format, status));
@@ -51,20 +47,4 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
       ]),
     );
   });
-}
-
-/** @throws CLI_AGENT_AWAY */
-async function statusAt(socketPath: string): Promise<AgentStatus> {
-  const { fetchTransport } = await import("#client");
-  await using transport = fetchTransport({ urls: ["http://localhost"], socketPath });
-  try {
-    const signal = AbortSignal.timeout(ANSWER_MS_MAX);
-    const answer = await transport.request({ method: "GET", path: "/v1/agent/status", signal });
-    return JSON.parse(await answer.text()) as AgentStatus;
-  } catch (cause) {
-    throw CliErrors.AGENT_AWAY(
-      `No agent answers at ${socketPath}. Start one with \`posthouse agent run\`, or give its data folder with --data.`,
-      { cause },
-    );
-  }
 }

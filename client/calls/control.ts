@@ -8,6 +8,7 @@ import { identityCalls } from "./identity.ts";
 import { lockCalls, type LockCalls } from "./locks.ts";
 import { gatewayCalls, quotaCalls, systemCalls, trafficCalls } from "./others.ts";
 import { registryCalls, type RegistryCalls } from "./registry.ts";
+import { serviceRuleCalls } from "./service-rules.ts";
 
 export interface ControlCalls {
   readonly registry: RegistryCalls;
@@ -20,6 +21,7 @@ export interface ControlCalls {
   readonly gateway: ReturnType<typeof gatewayCalls>;
   readonly system: ReturnType<typeof systemCalls>;
   readonly traffic: ReturnType<typeof trafficCalls>;
+  readonly serviceRules: ReturnType<typeof serviceRuleCalls>;
 }
 
 /** Errors keep the server's code (`REGISTRY_…`, `CONFIG_…`, `HTTP_…`); without an answer it is CLIENT_UNREACHABLE. */
@@ -36,5 +38,6 @@ export function controlCalls(host: Host, options: ClientOptions): ControlCalls {
     gateway: gatewayCalls(caller),
     system: systemCalls(caller),
     traffic: trafficCalls(caller),
+    serviceRules: serviceRuleCalls(caller),
   };
 }
