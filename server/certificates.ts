@@ -29,7 +29,7 @@ export interface TlsMaterial {
 export interface TlsFiles {
   readonly certFile: string;
   readonly keyFile: string;
-  /** What serves the certificate, such as "the gateway". */
+  /** The part that serves the certificate, such as "the gateway". */
   readonly of: string;
   readonly settings: string;
 }

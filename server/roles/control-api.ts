@@ -77,7 +77,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
   );
   parts.control = control;
   await parts.listenerCertificate.start(control.authority);
-  // The authority's own certificates renew themselves; nobody needs a reminder of their end.
+  // The authority's own certificates renew themselves, so their end is not worth a warning.
   if (settings.tlsCertFile !== undefined) parts.certificates.push(endOf(parts.listenerCertificate));
   const address = `${settings.host}:${settings.port}`;
   try {

@@ -13,8 +13,11 @@ const switchedOn = (text: string) => text.replaceAll(/^#(?=[a-z]\w+: ?|  - |    
 /** Settings for special cases, which the example leaves to docs/reference/settings.md. */
 const SPECIAL = [
   "portBase",
+  "trustDomain",
   "storeStartSeconds",
   "probeRefuse",
+  "controlCaFile",
+  "controlFingerprint",
   "secretKeyCommand",
   "gatewayNamespace",
   "gatewayFile",
