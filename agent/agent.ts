@@ -22,6 +22,7 @@ import { syncMarkOf } from "./core/local-state.ts";
 import type { Definitions } from "./definitions.ts";
 import { FileSink } from "./file-sink.ts";
 import { HeldServices } from "./held-services.ts";
+import { HostCertificates } from "./host-certificates.ts";
 import { HostFiles } from "./host-files.ts";
 import { HostSidecar } from "./host-sidecar.ts";
 import type { AgentIdentity } from "./identity/agent-identity.ts";
@@ -58,6 +59,7 @@ export class LocalAgent implements AsyncDisposable {
   readonly #syncer: Syncer;
   readonly services: HeldServices;
   readonly files: HostFiles;
+  readonly certificates: HostCertificates;
   readonly sidecar: HostSidecar;
   /** State of an earlier run; used up by the start. */
   #snapshot: Snapshot | undefined;
@@ -121,6 +123,15 @@ export class LocalAgent implements AsyncDisposable {
     this.#audit = this.#stack.use(
       new ConfigAudit(host, { client: client.config, instance: { id: node, labels }, configs: this.#configs }),
     );
+    this.certificates = this.#stack.use(
+      new HostCertificates(host, {
+        sink: this.#sink,
+        identities,
+        execAllow: settings.execAllow,
+        reloaded: snapshot?.reloadedCertificates ?? [],
+        onChange: () => this.#keeper.touch(),
+      }),
+    );
     // Disposed after the services have left the registry: callers go elsewhere, and the connections under way end by themselves.
     this.sidecar = this.#stack.use(
       new HostSidecar(host, {
@@ -168,6 +179,7 @@ export class LocalAgent implements AsyncDisposable {
     }
     this.services.start(snapshot, definitions.services);
     this.files.define(definitions.files);
+    this.certificates.define(definitions.services);
     this.sidecar.define(definitions.services);
     // After the files have pinned their configs: following those twice would waste a call each.
     this.#configs.followSeeds();
@@ -183,6 +195,7 @@ export class LocalAgent implements AsyncDisposable {
     this.services.define(services);
     this.#definitionProblem = undefined;
     this.files.define(files);
+    this.certificates.define(services);
     this.sidecar.define(services);
   }
 
@@ -239,6 +252,7 @@ export class LocalAgent implements AsyncDisposable {
       sync: this.#syncer.state,
       services: this.services.size,
       files: this.files.list(),
+      certificates: this.certificates.list(),
       older: this.#configs.held(),
       definitionProblem: this.#definitionProblem,
       snapshotProblem: this.#keeper.problem,
@@ -278,6 +292,7 @@ export class LocalAgent implements AsyncDisposable {
       ...(session === undefined ? {} : { session }),
       ...this.services.snapshot(),
       ...this.files.snapshot(),
+      reloadedCertificates: this.certificates.reloaded(),
       configs: [...this.#configs.all(), ...this.#rules.all()],
       catalogs: [...this.#catalogs.all()].map(({ revision: _revision, ...one }) => one),
     };

@@ -23,6 +23,7 @@ import {
 } from "#registry/api";
 import { EffectiveConfig, isMasked } from "#config-server/api";
 import { FileDefinition } from "./contract/files.ts";
+import { CertificateFiles } from "./contract/certificate-files.ts";
 import { SidecarDefinition } from "./contract/sidecar.ts";
 
 export {
@@ -84,12 +85,14 @@ export const ServiceDefinition = Type.Object(
     id: Type.Optional({ ...Id, description: "Absent: NODE-NAME-PORT." }),
     ...stated,
     sidecar: Type.Optional(SidecarDefinition),
+    certificate: Type.Optional(CertificateFiles),
   },
   { additionalProperties: false },
 );
 export type ServiceDefinition = Static<typeof ServiceDefinition>;
 
 export * from "./contract/files.ts";
+export * from "./contract/certificate-files.ts";
 export * from "./contract/sidecar.ts";
 
 /** A definition file: YAML or JSON. */
@@ -162,6 +165,19 @@ export const AgentIdentityStatus = Type.Object({
 });
 export type AgentIdentityStatus = Static<typeof AgentIdentityStatus>;
 
+export const CertificateFileState = Type.Object({
+  id: Type.String({ description: "Id of the service." }),
+  namespace: Type.String(),
+  service: Type.String(),
+  path: Type.String({ description: "Path of the certificate." }),
+  written: Type.Boolean({ description: "Whether the files have the current certificate." }),
+  expiresAt: Type.Optional(Type.String({ format: "date-time" })),
+  error: Type.Optional(
+    Type.String({ description: "Why there is no certificate, or why it was not written or reloaded." }),
+  ),
+});
+export type CertificateFileState = Static<typeof CertificateFileState>;
+
 export const AgentStatus = Type.Object({
   node: Type.String(),
   connected: Type.Boolean({ description: "Whether the control plane answered the latest call." }),
@@ -174,6 +190,11 @@ export const AgentStatus = Type.Object({
     ...AgentIdentityStatus,
     description: "Absent: the agent has not joined, and uses a token.",
   }),
+  certificates: Type.Optional(
+    Type.Array(CertificateFileState, {
+      description: "Certificates of services as files. Absent: no service wants them.",
+    }),
+  ),
   problems: Type.Array(Type.Object({ code: Type.String(), detail: Type.String() }), {
     description:
       "Current problems: a definition file, a file or a snapshot that cannot be written, a server that is away.",
@@ -209,6 +230,7 @@ export const AgentErrors = defineErrors("AGENT", {
   CERTIFICATE_ENDED: { status: 401, title: "Certificate of this host has ended" },
   CERTIFICATE_NOT_YET_VALID: { status: 401, title: "Certificate of this host not valid yet" },
   CERTIFICATE_NOT_RENEWED: { status: 503, title: "Certificate not renewed" },
+  CERTIFICATE_NOT_WRITTEN: { status: 500, title: "Certificate of a service not written" },
   OWNER_UNKNOWN: { status: 400, title: "User or group not known" },
   TOKEN_INVALID: { status: 401, title: "Token missing or not valid" },
   HOST_REFUSED: { status: 403, title: "Host not allowed" },

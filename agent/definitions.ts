@@ -13,14 +13,17 @@ import type { SetName } from "#config-server/api";
 import {
   addressProblem,
   AgentErrors,
+  certificateProblem,
   CHECK_KINDS,
   checkProblem,
   DEFINITION_BYTES_MAX,
   DEFINITION_FILES_MAX,
   DefinitionFile,
   fileProblem,
+  reloadProblem,
   FILES_PER_AGENT_MAX,
   SERVICES_PER_AGENT_MAX,
+  type CertificateFiles,
   type ClaimName,
   type FileCheck,
   type FileDefinition,
@@ -37,6 +40,7 @@ import type { WantedTemplate } from "./core/plan.ts";
 export interface DefinedService {
   readonly name: ClaimName;
   readonly registration: LocalRegistration;
+  readonly certificate?: CertificateFiles | undefined;
   readonly sidecar?: SidecarDefinition | undefined;
 }
 
@@ -237,9 +241,12 @@ function lineOf(document: Document, lines: LineCounter, field: string): number {
 function checkService(
   source: DefinitionSource,
   field: string,
-  { address, checks = [], sidecar = {} }: ServiceDefinition,
+  { address, checks = [], sidecar = {}, certificate }: ServiceDefinition,
 ): void {
-  const unfit = addressProblem(address) ?? sidecarProblem(sidecar);
+  const unfit =
+    addressProblem(address) ??
+    sidecarProblem(sidecar) ??
+    (certificate && certificateProblem(certificate, (reload) => reloadProblem(reload, isLoopback)));
   if (unfit) throw source.invalid(`${field}${unfit.field}`, unfit.message);
   const seen = new Set<string>();
   for (const [i, check] of checks.entries()) {
@@ -272,12 +279,14 @@ export function serviceOf(definition: ServiceDefinition, { node, address }: Defi
     namespace = DEFAULT_NAMESPACE,
     id = `${idPart(node)}-${name}-${definition.port}`,
     sidecar,
+    certificate,
     ...rest
   } = definition;
   return {
     name: { namespace, service: name, id },
     registration: { address, ...rest },
     ...(sidecar ? { sidecar } : {}),
+    ...(certificate ? { certificate } : {}),
   };
 }
 

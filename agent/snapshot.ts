@@ -52,6 +52,8 @@ export const Snapshot = Type.Object({
   catalogs: Type.Array(Type.Object({ value: Resolved, heardAtMs })),
   /** By reload group: the digest of the content that was loaded last. */
   reloaded: Type.Optional(Type.Array(Type.Tuple([Type.String(), Type.String()]))),
+  /** The same for certificates of services. */
+  reloadedCertificates: Type.Optional(Type.Array(Type.Tuple([Type.String(), Type.String()]))),
 });
 export type Snapshot = Static<typeof Snapshot>;
 

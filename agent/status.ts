@@ -1,7 +1,13 @@
 /** The status of the agent: counts, and the current problems with their codes. */
 import type { AppError } from "#base";
 import type { SetName } from "#config-server/api";
-import { AgentErrors, type AgentIdentityStatus, type AgentStatus, type LocalFile } from "./api.ts";
+import {
+  AgentErrors,
+  type AgentIdentityStatus,
+  type AgentStatus,
+  type CertificateFileState,
+  type LocalFile,
+} from "./api.ts";
 import { inSync, type SyncState } from "./core/sync-state.ts";
 
 export interface StatusParts {
@@ -10,6 +16,7 @@ export interface StatusParts {
   readonly sync: SyncState;
   readonly services: number;
   readonly files: readonly LocalFile[];
+  readonly certificates: readonly CertificateFileState[];
   /** Sets of which the server has an older config. */
   readonly older: readonly SetName[];
   readonly definitionProblem: AppError | undefined;
@@ -17,7 +24,7 @@ export interface StatusParts {
 }
 
 export function statusOf(parts: StatusParts): AgentStatus {
-  const { node, identity, sync, services, files } = parts;
+  const { node, identity, sync, services, files, certificates } = parts;
   return {
     node,
     connected: sync.connected === true,
@@ -27,12 +34,14 @@ export function statusOf(parts: StatusParts): AgentStatus {
     files: files.length,
     filesFailed: files.filter((file) => file.state === "failed").length,
     ...(identity === undefined ? {} : { identity }),
+    ...(certificates.length === 0 ? {} : { certificates: [...certificates] }),
     problems: problemsOf(parts),
   };
 }
 
 function problemsOf({
   identity,
+  certificates,
   sync,
   files,
   older,
@@ -53,6 +62,9 @@ function problemsOf({
   }
   if (snapshotProblem !== undefined) report(AgentErrors.SNAPSHOT_NOT_KEPT, snapshotProblem);
   for (const { code = "", error } of files) if (error !== undefined) report({ code }, error);
+  for (const { id, error } of certificates) {
+    if (error !== undefined) report(AgentErrors.CERTIFICATE_NOT_WRITTEN, `The certificate of "${id}": ${error}`);
+  }
   for (const { namespace, app, profile } of older) {
     const set = `${namespace}/${app}/${profile}`;
     const ways = `Release it again, or accept the older one with POST /v1/agent/config/${set}/accept.`;

@@ -215,7 +215,11 @@ export function fileProblem(
   return reload && reloadProblem(reload, isLocal);
 }
 
-function reloadProblem(reload: Reload, isLocal: (host: string) => boolean) {
+/** The first problem of a reload beyond its shape. */
+export function reloadProblem(
+  reload: Reload,
+  isLocal: (host: string) => boolean,
+): { readonly field: string; readonly message: string } | undefined {
   const { needs, takes } = RELOAD_FIELDS[reload.type];
   if (reload[needs] === undefined)
     return { field: `/reload/${needs}`, message: `type ${reload.type} needs "${needs}"` };
