@@ -35,8 +35,9 @@ export function define(command: Command, context: VerbContext): void {
       ...(options["ips"] === undefined ? {} : { ips: options["ips"] as string[] }),
       ...(options["ttlSeconds"] === undefined ? {} : { ttlSeconds: options["ttlSeconds"] as number }),
     };
-    if (options["csr"] !== undefined) {
-      const csr = Buffer.from(await readInput(terminal, String(options["csr"]))).toString("utf8");
+    const { csr: file, to } = options as { csr?: string; to?: string };
+    if (file !== undefined) {
+      const csr = Buffer.from(await readInput(terminal, file)).toString("utf8");
       const issued = await client.identity.issueCertificate({ ...request, csr });
       return terminal.out(issued.certificate);
     }
@@ -46,7 +47,7 @@ export function define(command: Command, context: VerbContext): void {
     const namespace = String(options["namespace"]);
     const { key, csr } = await makeRequest(trustDomain, { kind: "service", namespace, name });
     const issued = await client.identity.issueCertificate({ ...request, csr });
-    const folder = String(options["to"] ?? name);
+    const folder = to ?? name;
     await writeFiles(folder, { "key.pem": key, "certificate.pem": issued.certificate, "bundle.pem": issued.bundle });
     terminal.out(
       detailText([

@@ -259,7 +259,9 @@ export const NodeView = Type.Object({
   joinedWith: Type.String({ description: "Id of its join token." }),
   by: Type.String({ description: "The author of the join token." }),
   certificates: Type.Integer({ description: "Its certificates that are valid now." }),
-  expiresAt: Type.Optional(Type.String({ format: "date-time", description: "End of its last certificate, if that is known." })),
+  expiresAt: Type.Optional(
+    Type.String({ format: "date-time", description: "End of its last certificate, if that is known." }),
+  ),
 });
 export type NodeView = Static<typeof NodeView>;
 

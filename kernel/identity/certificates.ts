@@ -75,7 +75,7 @@ export class Certificates {
         // One node that has gone must not affect the others of its batch.
         for (const one of batch) one.done.resolve(succeeded || (batch.length > 1 && (await this.#commit([one]))));
       } catch (error) {
-        for (const { done } of batch) done.reject(error as Error);
+        for (const { done } of batch) done.reject(error);
       }
     }
     this.#writing = false;

@@ -3,7 +3,7 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import { AppError } from "#base";
-import { BODY_BYTES, type BadTokens, principalOf } from "#http";
+import { BODY_BYTES, type BadTokens, type Principal, principalOf } from "#http";
 import {
   IssuedCertificate,
   IssuedJoinToken,
@@ -25,15 +25,17 @@ const UNPROVEN = 401;
 interface JoinParts {
   readonly joins: Joins;
   readonly badTokens: BadTokens;
+  /** Throws when a node would have rights that the caller lacks. */
+  readonly requireNodeGrant: (by: Principal, node: JoinTokenRequest) => void;
 }
 
 export function joinRoutes(app: FastifyInstance, parts: JoinParts): void {
-  tokenRoutes(app, parts.joins);
+  tokenRoutes(app, parts);
   openRoutes(app, parts);
   nodeRoutes(app, parts.joins);
 }
 
-function tokenRoutes(untyped: FastifyInstance, joins: Joins): void {
+function tokenRoutes(untyped: FastifyInstance, { joins, requireNodeGrant }: JoinParts): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const manage = { action: "identity:manage" } as const;
 
@@ -50,7 +52,9 @@ function tokenRoutes(untyped: FastifyInstance, joins: Joins): void {
       },
     },
     async (request, reply) => {
-      const token = await joins.createToken(request.body, principalOf(request).name);
+      const principal = principalOf(request);
+      requireNodeGrant(principal, request.body);
+      const token = await joins.createToken(request.body, principal.name);
       return reply.code(201).header("cache-control", "no-store").send(token);
     },
   );

@@ -32,7 +32,7 @@ export interface IdentityParts {
   readonly joins: Joins;
 }
 
-export function identityPlugin(app: FastifyInstance, parts: IdentityParts & { readonly badTokens: BadTokens }): void {
+export function identityPlugin(app: FastifyInstance, parts: IdentityParts & Parameters<typeof joinRoutes>[1]): void {
   bundleRoutes(app, parts.authority);
   certificateRoutes(app, parts.authority);
   authorityRoutes(app, parts);

@@ -22,5 +22,5 @@ export async function makeRequest(trustDomain: string, workload: WorkloadName): 
     extensions: [new x509.SubjectAlternativeNameExtension([{ type: "url", value }])],
   });
   const key = KeyObject.from(keys.privateKey).export({ type: "pkcs8", format: "pem" });
-  return { key: String(key), csr: `${request.toString("pem")}\n` };
+  return { key, csr: `${request.toString("pem")}\n` };
 }

@@ -266,7 +266,7 @@ test("with its keys lost, the authority verifies and says so, and a new root is 
   for (const { certificate } of [before, after]) one.authority.verifyPeer(leafOf(certificate).raw);
 });
 
-test("without any key for secrets there is no authority", async () => {
+test("an authority needs a key for secrets", async () => {
   await using folder = await tempFolder();
   await using one = await startAuthority({ keys: { name: "none", reloadMs: 5_000, read: async () => undefined } });
   await expect(issue(one, folder.path)).rejects.toMatchObject({ code: "IDENTITY_NO_KEYS", status: 503 });

@@ -20,7 +20,7 @@ export function randomSerial(random: Random): string {
   return Buffer.from(bytes).toString("hex");
 }
 
-/** A new root, whose name ends with a part of its serial number, so that two roots of a rotation can be told apart. */
+/** A new root, whose name ends with a part of its serial number, so that the two roots of a rotation have different names. */
 export async function makeRoot(random: Random, trustDomain: string, nowMs: number): Promise<AuthorityPair> {
   const key = newKey();
   const serial = randomSerial(random);

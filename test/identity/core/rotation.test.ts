@@ -69,7 +69,7 @@ test("over thirty years of days, the issuing certificates never run out, and few
   expect(roots.size).toBe(4);
 });
 
-/** What a process that was away knows on its return, and what the control plane knows of it. */
+/** The roots that a process still has on its return, and those that the control plane has. */
 test.for([0, 1, 3, 5, 7])(
   "a process that is away for a week finds its way back, whenever in a rotation it leaves: day %d",
   (leaves) => {
