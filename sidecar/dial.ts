@@ -21,7 +21,7 @@ export interface MeshTarget {
   readonly spiffeId: string;
 }
 
-/** Why there is no connection. */
+/** The reason why a connection was not established. */
 export class DialFailure extends Error {
   /** - `silent`: nothing answered in time. - `refused`: the address did not accept a connection, or the address must not be dialed. */
   readonly kind: "silent" | "refused" | "handshake" | Exclude<Admission, "admitted">;

@@ -17,7 +17,7 @@ import {
   type EndpointSet,
 } from "#gateway/balancing";
 
-/** Connections of one egress to one ingress at once; more wait for nobody, and go to another one. */
+/** Connections of one egress to one ingress at once; further ones go to another ingress. */
 const IN_FLIGHT_MAX = 4_096;
 
 export interface UpstreamName {
@@ -71,7 +71,7 @@ export class EgressTarget {
     return pick(this.#set, () => random.float(), options);
   }
 
-  /** Why there is no endpoint, for people. */
+  /** The reason why an endpoint is missing, for people. */
   get absence(): string {
     const { namespace, service } = this.name;
     if (!this.#known) return `the instances of ${namespace}/${service} are not known yet`;

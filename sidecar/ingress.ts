@@ -1,7 +1,7 @@
 /**
  * The mTLS entrance of one service of this host. It verifies the caller's certificate, asks the rules, connects to the service's own
  * port, and then passes bytes both ways. A connection that is not admitted is closed after its handshake. Its caller learns why by the
- * byte of the mesh protocol if it offers that, and otherwise sees a close: the bytes are not parsed, so there is no answer to write.
+ * byte of the mesh protocol if it offers that, and otherwise sees a close: the bytes are not parsed, so an answer cannot be written.
  */
 import { connect as netConnect, type Server as NetServer, type Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";

@@ -63,7 +63,7 @@ export interface SidecarParts {
   readonly drainMs: number;
 }
 
-/** What runs now, for people. */
+/** The state of the sidecar, for people. */
 export interface SidecarView {
   readonly ingresses: readonly IngressView[];
   readonly upstreams: readonly UpstreamView[];

@@ -256,7 +256,7 @@ test("report-only lets through and counts", async () => {
   expect(await mesh.callee.metrics()).toContain('service="stock",outcome="reported"} 1');
 });
 
-test("rules that are not known let nobody in", async () => {
+test("rules that are not known close an ingress", async () => {
   const mesh = new TestMesh(authority);
   mesh.forgetRules();
   await using service = await tcpService();
@@ -353,7 +353,7 @@ test("a caller of another make needs no protocol of ours, and gets the service's
   expect((await knock(mesh.ingressPort, orders, ["h2"])).error).toContain("no application protocol");
 });
 
-test("a destination with another name is not trusted, whoever signed it", async () => {
+test("a destination with the certificate of another service is not trusted", async () => {
   await using mesh = await pair();
   mesh.mesh.identities.get("stock")?.set(await authority.issue(spiffeOf("payments")));
   expect(String((await exchange(mesh.port, "secret")).received)).toBe("");
