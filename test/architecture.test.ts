@@ -22,7 +22,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   "kernel/health": ["#base", "#base/address-class"],
   "kernel/authorization": ["#base"],
   "kernel/http": ["#base", "#base/address-class", "#authorization", "#authorization/api"],
-  "kernel/identity": ["#base", "#base/files", "#base/state-file", "#authorization", "#changes", "#http", "#store"],
+  "kernel/identity": ["#base", "#http", "#store"],
   sidecar: ["#base", "#base/dial", "#base/yaml", "#config-server/api", "#gateway/balancing", "#identity/core"],
   client: [
     "#base",
@@ -173,7 +173,6 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#access/api",
     "#authorization/api",
     "#identity/api",
-    "#identity/core",
     "#identity/request",
     "#config-server/api",
     "#config-server/secret-keys",
