@@ -19,11 +19,15 @@ const FIRST = new RegExp(
 /** Views of the page of configs that are opened one after the other: one file, since they share most of their words. */
 const CONFIG_CHANGES = /console\/pages\/config\/(review|release|rollout|history|compare)/;
 
+/** Views of the page Access beside the tokens, which share their words, too. */
+const ACCESS_VIEWS = /console\/pages\/access\/(policies|policy-(?!choice)|binding|check|sign-ins|join|denials|action)/;
+
 /** The files that the build makes. The first group that matches a source takes it; the order is that of the priorities. */
 const GROUPS = [
   { name: "first", test: FIRST, priority: 2 },
   { name: "table", test: /console\/components\/table|node_modules\/@tanstack\//, priority: 1 },
   { name: "config-changes", test: CONFIG_CHANGES, includeDependenciesRecursively: false },
+  { name: "access-views", test: ACCESS_VIEWS, includeDependenciesRecursively: false },
 ];
 
 export default defineConfig({

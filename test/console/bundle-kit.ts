@@ -72,8 +72,11 @@ export function kilobytes(bundle: Bundle, names: Iterable<string>): number {
   return [...names].reduce((sum, name) => sum + gzipSync(bundle.get(name)?.text ?? "", { level: 9 }).length, 0) / 1000;
 }
 
-/** Kilobytes, gzip, that a part of the console may have; DESIGN.md names them. */
-export const BUDGETS = { first: 45, charts: 25, graph: 20, editor: 125, page: 15, all: 360 } as const;
+/**
+ * Kilobytes, gzip, that a part of the console may have; DESIGN.md names them. `all` grew from 360 by the pages of identity: certificates,
+ * service rules, the six views of Access beside tokens, and the login of devices, each loaded only when it is opened.
+ */
+export const BUDGETS = { first: 45, charts: 25, graph: 20, editor: 125, page: 15, all: 383 } as const;
 export type BudgetName = keyof typeof BUDGETS;
 
 /** The first load is the page itself, its scripts and styles, and the overview; others count beyond it. `page` is the largest page. */

@@ -21,7 +21,18 @@ const REAL: Sources = new Map(
     .map((path) => [path, readFileSync(join(projectRoot, path), "utf8")]),
 );
 /** Words that are the same in Chinese: names of products, protocols and measures, as engineers write them. */
-const SAME_IN_CHINESE = new Set(["Agent", "ID", "URL", "Node {}", "etcd", "gRPC", "Cookie", "Schema", "Profile"]);
+const SAME_IN_CHINESE = new Set([
+  "Agent",
+  "ID",
+  "URL",
+  "Node {}",
+  "etcd",
+  "gRPC",
+  "Cookie",
+  "Schema",
+  "Profile",
+  "YAML",
+]);
 /** The real sources with one more file, or another text of one. */
 const planted = (path: string, text: string): Sources => new Map([...REAL, [path, text]]);
 const only = (path: string, text: string): Sources => new Map([[path, text]]);
@@ -119,7 +130,7 @@ describe("what is built", () => {
   });
 
   test("a budget that is exceeded is named", () => {
-    expect(budgetProblems({ first: 45.1, charts: 25, graph: 0, editor: 126, page: 15, all: 360 })).toEqual([
+    expect(budgetProblems({ first: 45.1, charts: 25, graph: 0, editor: 126, page: 15, all: 383 })).toEqual([
       "first: 45.1 kB of 45",
       "editor: 126.0 kB of 125",
     ]);
