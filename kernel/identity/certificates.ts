@@ -24,7 +24,7 @@ import {
  * Certificates listed: those of ten thousand processes, which renew twice a day. Of more, the newest are kept; the others stay valid, and
  * a node's end with the node.
  */
-export const CERTIFICATES_LISTED_MAX = 20_000;
+const CERTIFICATES_LISTED_MAX = 20_000;
 /** Records of one write: what a transaction takes, with a comparison each. */
 const BATCH_MAX = 60;
 /** Records deleted at a time, and read at a time. */

@@ -10,7 +10,7 @@ export const AUTHORITY_KEY = `${IDENTITY_PREFIX}authority`;
 export const CERTIFICATES_PREFIX = `${IDENTITY_PREFIX}certificates/`;
 export const REVOKED_PREFIX = `${IDENTITY_PREFIX}revoked/`;
 export const JOIN_TOKENS_PREFIX = `${IDENTITY_PREFIX}join-tokens/`;
-export const NODES_PREFIX = `${IDENTITY_PREFIX}nodes/`;
+const NODES_PREFIX = `${IDENTITY_PREFIX}nodes/`;
 
 /** A certificate that was issued. Its key is never here. */
 export interface CertificateRecord {

@@ -6,7 +6,7 @@ import { CertificateAuthority, Joins, type NodeRecord, Rotations } from "#identi
 import type { Store } from "#store";
 
 /** The first word of every SPIFFE id, unless a setting has another. */
-export const TRUST_DOMAIN = "posthouse";
+const TRUST_DOMAIN = "posthouse";
 
 interface IdentityOptions {
   readonly store: Store;

@@ -7,7 +7,7 @@ import { leafOf, requestFor, SPIFFE_ORDERS } from "./kit.ts";
 
 interface Api {
   readonly api: string;
-  readonly token: string;
+  readonly token: string | undefined;
 }
 
 const post = ({ api, token }: Api, path: string, body: object) =>

@@ -153,8 +153,3 @@ export function withStep(record: AuthorityRecord, step: "switch" | "remove", now
   const stays = ({ removeAtMs = Infinity }: { readonly removeAtMs?: number }) => nowMs < removeAtMs;
   return { ...record, roots: record.roots.filter(stays), intermediates: record.intermediates.filter(stays) };
 }
-
-/** Milliseconds after its issue at which a certificate is renewed: half its life, give or take a tenth, so that a fleet spreads out. */
-export function renewAfterMs(lifeMs: number, chance: number): number {
-  return lifeMs * (0.45 + 0.1 * chance);
-}
