@@ -14,7 +14,7 @@ import type { SignedInPerson } from "./core/token-sign-in.ts";
 import { GuardedChanges } from "./guarded-changes.ts";
 import { HandOut } from "./hand-out.ts";
 import { newToken, secretHash } from "./new-token.ts";
-import { type AccessNodes, NO_NODES, type PeerIdentity, peerPrincipal } from "./node-principals.ts";
+import { type AccessNodes, type NewNode, NO_NODES, type PeerIdentity, peerPrincipal } from "./node-principals.ts";
 import { People } from "./people.ts";
 import { SERVICE_TOKENS_PREFIX, ServiceTokens, type TokenParent } from "./service-tokens.ts";
 import { SignInDirectory } from "./sign-in-directory.ts";
@@ -25,6 +25,7 @@ import { BINDINGS_PREFIX, POLICIES_PREFIX } from "./stored-records.ts";
 import { type BoundPolicies, currentRecord, type TokenHolders } from "./token-holder.ts";
 import {
   ACCESS_PREFIX,
+  appsOf,
   CONSOLE_TOKEN_ID,
   isSameGrant,
   tokenPrincipal,
@@ -69,6 +70,7 @@ export class Access {
   readonly signInDirectory: SignInDirectory;
   readonly serviceTokens: ServiceTokens;
   readonly #host: Host;
+  readonly #handOut: HandOut;
   readonly #view: View;
   readonly #tokens = new Map<string, TokenRecord>();
   readonly #holders: TokenHolders;
@@ -83,6 +85,7 @@ export class Access {
     const changes = new ChangeLog(host, store);
     const guarded = new GuardedChanges(host, store, changes);
     const handOut = new HandOut(this.book);
+    this.#handOut = handOut;
     const tokens = this.#tokens;
     this.bindings = new StoredBindings(host, { guarded, handOut, changed: () => this.#bindingsChanged() });
     this.grants = new BindingGrants(this.book, (subject) => this.bindings.get(subject));
@@ -252,6 +255,12 @@ export class Access {
   /** The caller of a verified client certificate; undefined for a workload that is not a caller: a node that was removed, or a member. */
   principalOfPeer(peer: PeerIdentity): Principal | undefined {
     return peerPrincipal(peer, this.#nodes, this.book);
+  }
+
+  /** Before others let a node join: it must not have more than the caller. @throws ACCESS_EXCEEDS_OWN */
+  requireNodeGrant(by: Principal, { kind, namespaces, apps, services }: NewNode): void {
+    const limits = { namespaces, apps: appsOf([kind], apps), services };
+    this.#handOut.require(by, this.#handOut.grant({ policies: [kind], limits }), `a new ${kind}`);
   }
 
   /** The policies that bindings give to a person who signs in by OpenID Connect; undefined: no binding names them or a group of theirs. */

@@ -19,6 +19,11 @@ export interface AccessNode {
   readonly limits?: Limits | undefined;
 }
 
+/** A node that may join, and what it will be bound to. */
+export interface NewNode extends Limits {
+  readonly kind: "agent" | "gateway";
+}
+
 /** The nodes that joined. */
 export interface AccessNodes {
   /** Undefined for a node that never joined or was removed. */

@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { BODY_BYTES, type BadTokens, lastEventId, principalOf } from "#http";
+import { BODY_BYTES, lastEventId, principalOf } from "#http";
 import {
   AuthorityView,
   CertificateList,

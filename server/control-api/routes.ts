@@ -185,7 +185,11 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   timelinePlugin(app, services.facts);
   accessPlugin(app, access);
   denialsPlugin(app, services.denials);
-  identityPlugin(app, { ...services.identity, badTokens });
+  identityPlugin(app, {
+    ...services.identity,
+    badTokens,
+    requireNodeGrant: (by, node) => access.requireNodeGrant(by, node),
+  });
   serviceTokenPlugin(app, access);
   signInPlugin(app, { host, access, badTokens });
   signInRoutes(app, { host, store: options.store, access, badTokens }, options);
