@@ -29,6 +29,7 @@ const BENCHES: Record<string, () => Promise<object>> = {
   client: async () => (await import("./client.ts")).benchClient(),
   authority: async () => (await import("./authority.ts")).benchAuthority(),
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
+  sidecar: async () => (await import("./sidecar.ts")).benchSidecar(),
   soak: async () => (await import("./soak.ts")).benchSoak(Number(options.minutes)),
 };
 /** Runs only when it is named, because it takes an hour. */

@@ -1,4 +1,5 @@
 /** Authorization: actions, policies and the rights that they compile to. Pure. */
+export { type Extent, OWN_APP } from "./action-rules.ts";
 export * from "./actions.ts";
 export * from "./api.ts";
 export * from "./built-in-policies.ts";

@@ -17,7 +17,16 @@ import {
   sessionCookieOf,
 } from "./browser-session.ts";
 import { within } from "./limits.ts";
-import { type AboutRoute, fieldsOf, namesIn, resourcesOf, type RouteFields, valuesAt } from "./route-resources.ts";
+import {
+  type AboutRoute,
+  fieldsOf,
+  namesIn,
+  type ResourcePlan,
+  resourcePlan,
+  resourcesOf,
+  type RouteFields,
+  valuesAt,
+} from "./route-resources.ts";
 import { HttpErrors } from "./problem.ts";
 import { requireAllowed, requireSome } from "./decisions.ts";
 import type { Principal } from "./principal.ts";
@@ -89,6 +98,11 @@ export interface AuthOptions {
   readonly audit?: { readonly sink: AuditSink; readonly clock: Clock };
 }
 
+/** What is read from the requests of a route. Without a plan, no resource decides. */
+interface RouteNames extends Pick<RouteFields, "sessions"> {
+  readonly plan: ResourcePlan | undefined;
+}
+
 /** The rule of a route: its action, and the fields of resources that its schema names. */
 export type RouteRule = FastifyContextConfig & { readonly names: readonly ResourceField[] };
 
@@ -108,14 +122,17 @@ export function requireAuth(app: FastifyInstance, authenticate: Authenticate, op
   app.decorateRequest("isCallerCurrent", function (this: FastifyRequest) {
     return this.session?.isCurrent() ?? (this.principal === null || isCurrent(this.principal));
   });
-  const fields = new Map<string, RouteFields>();
+  const fields = new Map<string, RouteNames>();
   const rules = new Map<string, RouteRule>();
   routeRules.set(app, rules);
   app.addHook("onRoute", (route) => {
     if (route.config?.action === undefined) throw new Error(`route ${route.url} names no action`);
     const found = fieldsOf(route);
     for (const method of [route.method].flat()) {
-      fields.set(`${method} ${route.url}`, found);
+      const { action, about } = route.config;
+      const isDecided = action !== "open" && action !== "self" && about !== "nothing";
+      const plan = isDecided ? resourcePlan(found, { action, about }) : undefined;
+      fields.set(`${method} ${route.url}`, { sessions: found.sessions, plan });
       rules.set(`${method} ${route.url}`, { ...route.config, names: [...new Set(namesIn(found))] });
     }
     if (found.sessions.length > 0 && !sessions) throw new Error(`route ${route.url} takes a session`);
@@ -168,17 +185,14 @@ async function callerOf(
 }
 
 /** After the request is read and before its form is validated: names are where the schema has them, or nowhere. */
-function authorizeRequests(
-  app: FastifyInstance,
-  fieldsFor: (request: FastifyRequest) => RouteFields | undefined,
-): void {
+function authorizeRequests(app: FastifyInstance, fieldsFor: (request: FastifyRequest) => RouteNames | undefined): void {
   app.addHook("preValidation", (request, _reply, done) => {
     const { principal, routeOptions } = request;
-    const { action, about, perItem } = routeOptions.config;
-    const fields = fieldsFor(request);
-    if (principal === null || fields === undefined || about === "nothing") return done();
+    const { action, perItem } = routeOptions.config;
+    const plan = fieldsFor(request)?.plan;
+    if (principal === null || plan === undefined) return done();
     if (action === undefined || action === "self" || action === "open") return done();
-    request.resources = resourcesOf(request, { action, about, fields });
+    request.resources = resourcesOf(request, plan);
     try {
       for (const resource of request.resources) {
         requireAllowed(principal, action, resource, perItem === true ? "some" : "every");

@@ -103,34 +103,70 @@ function textsIn(holder: unknown, path: Path): string[] {
   return values.flat().filter((value) => typeof value === "string");
 }
 
-/** The resources of a request, with the fields that its action has. Each item of a batch is one. */
-export function resourcesOf(
-  request: FastifyRequest,
-  { action, about, fields }: { readonly action: Action; readonly about: AboutRoute; readonly fields: RouteFields },
-): Resource[] {
-  const known = actionRow(action).fields;
-  let resources: Resource[] = [{}];
-  for (const field of known) {
-    const places = fields.places.filter((place) => place.field === field);
-    const values = [...new Set(places.flatMap(({ path }) => valuesAt(request, path)))];
-    if (field === "namespace" && places.length > 0 && values.length === 0 && about !== "everything") {
-      values.push(DEFAULT_NAMESPACE);
-    }
-    if (values.length > 0) resources = resources.flatMap((one) => values.map((value) => ({ ...one, [field]: value })));
-  }
-  const others = fields.otherNamespaces.flatMap((path) => valuesAt(request, path));
-  const [first = {}] = resources;
-  const all = [...resources, ...others.map((namespace) => ({ ...first, namespace }))];
-  const items = fields.itemPlaces.length === 0 ? undefined : ownMember(request.body, ITEMS);
-  if (!Array.isArray(items) || items.length === 0) return all;
-  return items.map((item) => ({ ...first, ...itemOf(item, known, fields) }));
+/** The places of a route's names by the fields that its action has, found once and not for every request. */
+export interface ResourcePlan {
+  readonly fields: readonly {
+    readonly field: ResourceField;
+    readonly places: readonly Path[];
+    readonly absent?: string;
+  }[];
+  readonly otherNamespaces: readonly Path[];
+  readonly items: readonly Place[];
 }
 
-function itemOf(item: unknown, known: readonly ResourceField[], { itemPlaces }: RouteFields): Resource {
+export function resourcePlan(
+  { places, otherNamespaces, itemPlaces }: RouteFields,
+  { action, about }: { readonly action: Action; readonly about: AboutRoute },
+): ResourcePlan {
+  const known = actionRow(action).fields;
+  const fields = known.flatMap((field) => {
+    const here = places.filter((place) => place.field === field).map(({ path }) => path);
+    if (here.length === 0) return [];
+    const hasDefault = field === "namespace" && about !== "everything";
+    return [{ field, places: here, ...(hasDefault ? { absent: DEFAULT_NAMESPACE } : {}) }];
+  });
+  return { fields, otherNamespaces, items: itemPlaces.filter(({ field }) => known.includes(field)) };
+}
+
+/** The resources of a request. Each item of a batch is one, and each value of a name that may have several. */
+export function resourcesOf(request: FastifyRequest, { fields, otherNamespaces, items }: ResourcePlan): Resource[] {
+  const first: Writable = {};
+  let all: Resource[] = [first];
+  for (const { field, places, absent } of fields) {
+    const values = namesAt(request, places);
+    const value = typeof values === "object" ? values[0] : (values ?? absent);
+    if (value !== undefined) first[field] = value;
+    if (typeof values === "object") all = all.flatMap((one) => values.map((each) => ({ ...one, [field]: each })));
+    else if (all[0] !== first) all = all.map((one) => ({ ...one, [field]: value }));
+  }
+  for (const path of otherNamespaces) {
+    for (const namespace of valuesAt(request, path)) all = [...all, { ...first, namespace }];
+  }
+  const batch = items.length === 0 ? undefined : ownMember(request.body, ITEMS);
+  if (!Array.isArray(batch) || batch.length === 0) return all;
+  return batch.map((item) => ({ ...first, ...itemOf(item, items) }));
+}
+
+type Writable = { -readonly [Field in keyof Resource]: Resource[Field] };
+
+/** The text at these places of a request; several different ones as a list. Most requests have one, which costs no list. */
+function namesAt(request: FastifyRequest, places: readonly Path[]): string | readonly string[] | undefined {
+  let one: string | undefined;
+  let several: Set<string> | undefined;
+  for (const [part = "", name = ""] of places) {
+    const found = ownMember(request[part as "params"], name);
+    for (const value of Array.isArray(found) ? (found as unknown[]) : [found]) {
+      if (typeof value !== "string" || value === one) continue;
+      if (one === undefined) one = value;
+      else (several ??= new Set([one])).add(value);
+    }
+  }
+  return several ? [...several] : one;
+}
+
+function itemOf(item: unknown, places: readonly Place[]): Resource {
   return Object.fromEntries(
-    itemPlaces.flatMap(({ field, path }) =>
-      known.includes(field) ? textsIn(item, path).map((value) => [field, value] as const) : [],
-    ),
+    places.flatMap(({ field, path }) => textsIn(item, path).map((value) => [field, value] as const)),
   );
 }
 
