@@ -102,6 +102,7 @@ export class CertificateAuthority implements AsyncDisposable {
         this.#peers.forget();
         this.hub.reset(revision);
         this.#published = this.bundle().pem;
+        this.#warnOfTrustDomain();
         this.#notify();
       },
       apply: ({ revision, events }) => {
@@ -116,6 +117,16 @@ export class CertificateAuthority implements AsyncDisposable {
         if (events.some((event) => keyOfEvent(event) === AUTHORITY_KEY)) this.#notify();
       },
     });
+  }
+
+  /** Names in certificates would change with it, so the authority keeps the one that it was created with. */
+  #warnOfTrustDomain(): void {
+    const { trustDomain } = this.#options;
+    if (this.trustDomain === trustDomain) return;
+    this.#host.log.warn(
+      { setting: trustDomain, authority: this.trustDomain },
+      `the trust domain of the authority is "${this.trustDomain}", and the setting trustDomain is ignored`,
+    );
   }
 
   #notify(): void {

@@ -53,10 +53,10 @@ function stepped(record: AuthorityRecord, nowMs: number): AuthorityRecord {
   }
 }
 
-test("over thirty years of days, the issuing certificates never run out, and few are kept", () => {
+test("over thirty years, the issuing certificates never run out, and few are kept", () => {
   let record = first(0);
   const roots = new Set<string>();
-  for (let nowMs = 0; nowMs < 30 * 365 * DAY_MS; nowMs += DAY_MS) {
+  for (let nowMs = 0; nowMs < 30 * 365 * DAY_MS; nowMs += 5 * DAY_MS) {
     record = stepped(record, nowMs);
     const issuing = record.intermediates.find(({ id }) => id === record.issuing);
     expect(issuing?.expiresAtMs).toBeGreaterThan(nowMs + 20 * DAY_MS);
