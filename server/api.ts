@@ -32,8 +32,18 @@ export const SystemReport = Type.Object({
     ),
   ),
   sessions: Type.Integer({ description: "Open sessions of agents and holders of locks." }),
-  certificates: Type.Array(Type.Object({ name: Type.String(), expiresAt: Type.String({ format: "date-time" }) }), {
-    description: "Certificates that this process serves.",
-  }),
+  certificates: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      expiresAt: Type.String({ format: "date-time" }),
+      lateAt: Type.Optional(
+        Type.String({
+          format: "date-time",
+          description: "It renews itself, and should have done so by then. Absent: it does not.",
+        }),
+      ),
+    }),
+    { description: "Certificates that this process serves." },
+  ),
 });
 export type SystemReport = Static<typeof SystemReport>;

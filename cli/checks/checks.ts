@@ -1,4 +1,5 @@
 /** The checks of `posthouse doctor`, in their order. */
+import { authority } from "./authority.ts";
 import type { DoctorCheck } from "./check.ts";
 import { dataFolder, disk, node, ports, secrets, store } from "./host.ts";
 import { agent, certificate, etcd } from "./roles.ts";
@@ -18,5 +19,6 @@ export const DOCTOR_CHECKS: readonly DoctorCheck[] = [
   secrets,
   agent,
   certificate,
+  authority,
   etcd,
 ];

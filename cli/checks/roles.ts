@@ -33,16 +33,19 @@ export const agent: DoctorCheck = {
   },
 };
 
-/** The end of the certificate that a port presents; undefined without an answer. */
-function certificateEnd(host: string, port: number): Promise<Date | undefined> {
+/** The life of the certificate that a port presents; undefined without an answer. */
+function certificateLife(host: string, port: number): Promise<{ begin: Date; end: Date } | undefined> {
   return new Promise((resolve) => {
     // Only the dates are read, so any issuer will do.
     const socket = connect({ host, port, rejectUnauthorized: false, timeout: ANSWER_MS_MAX });
-    const end = (date: Date | undefined) => {
+    const end = (life: { begin: Date; end: Date } | undefined) => {
       socket.destroy();
-      resolve(date);
+      resolve(life);
     };
-    socket.once("secureConnect", () => end(new Date(socket.getPeerCertificate().valid_to)));
+    socket.once("secureConnect", () => {
+      const { valid_from: begin, valid_to: until } = socket.getPeerCertificate();
+      end({ begin: new Date(begin), end: new Date(until) });
+    });
     socket.once("timeout", () => end(undefined));
     socket.once("error", () => end(undefined));
   });
@@ -52,17 +55,19 @@ export const certificate: DoctorCheck = {
   name: "certificate",
   async run({ settings: { gatewayHost, gatewayTlsPort } }) {
     const host = callable(gatewayHost);
-    const end = await certificateEnd(host, gatewayTlsPort);
-    if (end === undefined) return { level: "skip", detail: `no gateway with TLS at ${host}:${gatewayTlsPort}` };
-    const days = Math.floor((end.getTime() - Date.now()) / DAY_MS);
-    const detail = `the gateway's certificate ends in ${days} days`;
-    if (days < 0)
+    const life = await certificateLife(host, gatewayTlsPort);
+    if (life === undefined) return { level: "skip", detail: `no gateway with TLS at ${host}:${gatewayTlsPort}` };
+    const leftMs = life.end.getTime() - Date.now();
+    // One of a day renews itself at half its life, so it is late only near its end.
+    const lateMs = Math.min(EXPIRY_DAYS * DAY_MS, (life.end.getTime() - life.begin.getTime()) / 4);
+    const detail = `the gateway's certificate ends at ${life.end.toISOString()}`;
+    if (leftMs < 0)
       return {
         level: "fail",
         detail: "the gateway's certificate has expired",
         next: "renew it; posthouse reads it again",
       };
-    return days < EXPIRY_DAYS
+    return leftMs < lateMs
       ? { level: "warn", detail, next: "renew it; posthouse reads it again" }
       : { level: "ok", detail };
   },

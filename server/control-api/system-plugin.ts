@@ -12,7 +12,11 @@ interface SystemParts {
   readonly members: Members;
   readonly sessions: Sessions;
   readonly store: Store;
-  readonly certificates?: () => readonly { readonly name: string; readonly expiresAtMs: number }[];
+  readonly certificates?: () => readonly {
+    readonly name: string;
+    readonly expiresAtMs: number;
+    readonly renewsBeforeMs?: number;
+  }[];
 }
 
 export function systemPlugin(untyped: FastifyInstance, host: Host, parts: SystemParts): void {
@@ -38,9 +42,10 @@ export function systemPlugin(untyped: FastifyInstance, host: Host, parts: System
         memoryBytes: process.memoryUsage.rss(),
         ...(status === undefined ? {} : { store: status }),
         sessions: sessions.size,
-        certificates: certificates().map(({ name, expiresAtMs }) => ({
+        certificates: certificates().map(({ name, expiresAtMs, renewsBeforeMs }) => ({
           name,
           expiresAt: new Date(expiresAtMs).toISOString(),
+          ...(renewsBeforeMs === undefined ? {} : { lateAt: new Date(expiresAtMs - renewsBeforeMs).toISOString() }),
         })),
       };
     },

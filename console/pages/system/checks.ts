@@ -73,7 +73,7 @@ export const SYSTEM_CHECKS: readonly SystemCheck[] = [
       if (!first) return skip(words.certificatesNone);
       const detail = words.certificateText(first.name, ago(first.expiresAt));
       if (Date.parse(first.expiresAt) <= nowMs) return fail(detail);
-      return isCertificateOld(first.expiresAt, nowMs) ? warn(detail) : ok(detail);
+      return isCertificateOld(first, nowMs) ? warn(detail) : ok(detail);
     },
   },
   {

@@ -82,6 +82,10 @@ export function byteParts(bytes: number): readonly [value: number, unit: string]
 const CERTIFICATE_SOON_DAYS = 30;
 const DAY_MS = 86_400_000;
 
-export function isCertificateOld(expiresAt: string, nowMs: number): boolean {
+export function isCertificateOld(
+  { expiresAt, lateAt }: { readonly expiresAt: string; readonly lateAt?: string },
+  nowMs: number,
+): boolean {
+  if (lateAt !== undefined) return nowMs >= Date.parse(lateAt);
   return Date.parse(expiresAt) - nowMs < CERTIFICATE_SOON_DAYS * DAY_MS;
 }
