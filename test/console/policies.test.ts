@@ -140,7 +140,7 @@ describe.runIf(hasBrowser)("the page Access", () => {
     await dialog.getByRole("button", { name: "Create join token" }).click();
     await dialog.getByText("it works once").waitFor();
     const command = await dialog.locator(".command code").first().innerText();
-    expect(command).toMatch(/^posthouse agent join http:\/\/127\.0\.0\.1:\d+ --join-token phj_\S+ --name web-1$/);
+    expect(command).toMatch(/^posthouse agent join https:\/\/127\.0\.0\.1:\d+ --join-token phj_\S+ --name web-1$/);
     await dialog.getByRole("button", { name: "Done" }).click();
     await dialog.waitFor({ state: "detached" });
     expect(await page.content()).not.toContain("phj_");

@@ -48,7 +48,19 @@ interface JoinCommand {
   readonly name: string | undefined;
 }
 
+/** The address for a join, which needs TLS: the port of the page serves it as soon as other machines can reach it. */
+export function joinOrigin(origin: string): string {
+  return origin.replace(/^http:/, "https:");
+}
+
 /** The command that the machine runs, complete. */
 export function joinCommand({ origin, token, name }: JoinCommand): string {
-  return cliOf("agent", "join", origin, "--join-token", token, ...(name === undefined ? [] : ["--name", name]));
+  return cliOf(
+    "agent",
+    "join",
+    joinOrigin(origin),
+    "--join-token",
+    token,
+    ...(name === undefined ? [] : ["--name", name]),
+  );
 }

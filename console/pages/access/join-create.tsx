@@ -100,6 +100,7 @@ export function JoinCommandDialog({ issued: { token, name }, onClose }: JoinComm
         <Icon of={KeyRound} />
         <span>{text.joinOnce}</span>
       </p>
+      {location.protocol === "http:" && <p class="notice">{text.joinPlain}</p>}
       <CommandBlock command={joinCommand({ origin: location.origin, token, name })} />
       <p class="muted">{text.joinThen}</p>
       <CommandBlock command="posthouse up --roles agent" />

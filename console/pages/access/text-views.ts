@@ -139,6 +139,8 @@ export const viewsText = defineText(
     ttl_3600: "1 hour",
     ttl_86400: "1 day",
     joinOnce: "Run this on the machine. The token is shown only here; it works once.",
+    joinPlain:
+      "This page came over plain HTTP, and a join needs TLS. Put the address in that other machines reach, and start the server with --host if it listens on loopback only.",
     joinThen: "Then start it:",
     done: "Done",
     expires: "Expires",
@@ -214,7 +216,7 @@ export const viewsText = defineText(
     field_namespace: "命名空间",
     field_service: "服务",
     field_app: "应用",
-    field_profile: "配置方案",
+    field_profile: "Profile",
     field_key: "键",
     field_lock: "锁",
     field_route: "路由",
@@ -301,6 +303,8 @@ export const viewsText = defineText(
     ttl_3600: "1 小时",
     ttl_86400: "1 天",
     joinOnce: "请在该机器上执行。令牌只在此处显示一次，且只能使用一次。",
+    joinPlain:
+      "当前页面使用明文 HTTP，而加入需要 TLS。请填写其他机器可访问的地址；如果服务器仅监听本机，请用 --host 启动。",
     joinThen: "然后启动：",
     done: "完成",
     expires: "到期时间",

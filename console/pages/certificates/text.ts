@@ -100,7 +100,7 @@ export const certificatesText = defineText(
     bundleText: "The roots that everything trusts now. Clients pin a fingerprint of it at their first contact.",
     bundleFetch: "Fetch it without a token:",
     copyPem: "Copy as PEM",
-    revision: (revision: number) => `revision ${revision}`,
+    revision: (revision: number) => `Revision ${revision}`,
     nodes: (count: number) => plural(count, "node", "nodes"),
     node: "Node",
     noNodes: "No machine has joined yet",

@@ -5,7 +5,7 @@ import { useSignal } from "@preact/signals";
 import { Button } from "../../components/button.tsx";
 import { CopyAs } from "../../components/copy.tsx";
 import { PageHeader } from "../../components/layout.tsx";
-import { Loaded, Problem } from "../../components/states.tsx";
+import { Loaded, Problem, Skeleton } from "../../components/states.tsx";
 import { cliOf, namespaceWords } from "../../data/commands.ts";
 import type { ConfigSource } from "../../data/config-text.ts";
 import { useNamespace } from "../../data/location.ts";
@@ -92,6 +92,7 @@ function RulesBody({ released, text: value, check, onSaveDraft }: RulesBodyProps
     <>
       {live.problem && <Problem problem={live.problem} onRetry={() => void live.reload()} />}
       {check && <EffectNotice check={check} calls={calls} released={released} onSaveDraft={onSaveDraft} />}
+      {!rules && !live.problem && <Skeleton rows={8} />}
       {rules && (
         <>
           <div class="rules-columns">

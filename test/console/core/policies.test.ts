@@ -119,6 +119,9 @@ describe("a join token", () => {
     expect(joinCommand({ ...command, name: "web-1" })).toBe(
       "posthouse agent join https://plane.example:8500 --join-token phj_a_b_c --name web-1",
     );
+    expect(joinCommand({ ...command, origin: "http://127.0.0.1:8500", name: undefined })).toBe(
+      "posthouse agent join https://127.0.0.1:8500 --join-token phj_a_b_c",
+    );
   });
 
   test("is open until it is used or ends", () => {
