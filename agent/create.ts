@@ -69,7 +69,7 @@ export interface AgentParts {
   /** Where the sidecar may connect to. Absent: everywhere but the addresses that nothing connects to. */
   readonly dial?: DialRules;
   /** Records the callers that the sidecar refuses. */
-  readonly audit?: AuditSink;
+  readonly audit?: AuditSink | undefined;
 }
 
 /** @throws AGENT_DEFINITION_INVALID, AGENT_FOLDER_UNUSABLE */

@@ -2,7 +2,7 @@
  * The sidecar of this host's services: it runs what their definitions ask for, on the agent's own watches of instances and rules, and
  * registers each ingress with its instance once that is open.
  */
-import type { Host } from "#base";
+import { randomId, type Host } from "#base";
 import { DialGuard, type DialRules } from "#base/dial";
 import type { AuditSink } from "#http";
 import { RULES_KEY, RULES_SET, Sidecar, type IngressRefusal, type MeshService, type SidecarView } from "#sidecar";
@@ -13,6 +13,8 @@ import type { ServiceIdentities } from "./service-identities.ts";
 
 const UPSTREAM_HOST = "127.0.0.1";
 const SOCKET_MODE = "0600";
+/** A connection has no id of its own in the audit. */
+const REQUEST_ID_BYTES = 8;
 
 export interface HostSidecarParts {
   readonly identities: ServiceIdentities;
@@ -89,7 +91,7 @@ export class HostSidecar implements AsyncDisposable {
     this.#rulesListeners.get(namespace)?.();
   }
 
-  #refused({ namespace, service, address, caller, reason, detail }: IngressRefusal): void {
+  #refused({ namespace, service, address, caller, reason }: IngressRefusal): void {
     const { audit } = this.#parts;
     if (!audit || reason === "reported") return;
     audit.record({
@@ -102,7 +104,7 @@ export class HostSidecar implements AsyncDisposable {
       route: "sidecar",
       status: reason === "denied" ? 403 : 401,
       code: `SIDECAR_${reason.replaceAll("-", "_").toUpperCase()}`,
-      requestId: detail,
+      requestId: randomId(this.#host.random, REQUEST_ID_BYTES),
     });
   }
 

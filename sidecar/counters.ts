@@ -1,4 +1,4 @@
-/** What the sidecar counts: metrics for all, and the latest denials and the denied pairs for people. */
+/** Counts of the sidecar: metrics for all, and the latest denials and the denied pairs for people. */
 import type { CounterChild, Family, GaugeChild, Host } from "#base";
 import { DENIALS_KEPT_MAX, PAIRS_MAX } from "./limits.ts";
 import type { PeerFailure } from "./peer.ts";

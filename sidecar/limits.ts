@@ -18,6 +18,10 @@ export const STALLED_MS_MAX = 300_000;
 export const SWEEP_MS = 5_000;
 /** Milliseconds until a listener that could not open its port tries again. */
 export const LISTEN_RETRY_MS = 5_000;
+/** Milliseconds between two log lines about refusals of one caller for one reason, since each of its connections would have one. */
+export const REFUSAL_LOG_MS = 10_000;
+/** Callers and reasons that are remembered for that. */
+export const REFUSALS_KEPT_MAX = 1_000;
 /** The latest denials that are kept for people. */
 export const DENIALS_KEPT_MAX = 100;
 /** Pairs of callers and services whose denials are counted for people. Beyond them, only the metrics count. */

@@ -7,6 +7,7 @@ import type { DialGuard } from "#base/dial";
 import type { CatalogInstance } from "#gateway/balancing";
 import type { IdentitySource } from "#identity/core";
 import { MeshIdentity } from "#identity/mesh";
+import { REFUSAL_LOG_MS, REFUSALS_KEPT_MAX } from "./limits.ts";
 import { SidecarCounters, type DeniedPair, type Denial } from "./counters.ts";
 import { Egress } from "./egress.ts";
 import type { UpstreamName } from "./egress-target.ts";
@@ -122,6 +123,8 @@ export class Sidecar implements AsyncDisposable {
   readonly #identities = new Map<string, Held>();
   readonly #ingresses = new Map<string, OpenIngress>();
   readonly #egresses = new Map<string, OpenEgress>();
+  /** When refusals were logged last, by service, reason and caller. */
+  readonly #logged = new Map<string, number>();
 
   constructor(host: Host, parts: SidecarParts) {
     this.#host = host;
@@ -191,10 +194,15 @@ export class Sidecar implements AsyncDisposable {
   }
 
   #refused(refusal: IngressRefusal): void {
+    this.#parts.onRefused(refusal);
     const { reason, detail, ...about } = refusal;
+    const key = `${about.namespace}/${about.service}|${reason}|${about.caller ?? about.address}`;
+    const nowMs = this.#host.clock.monotonic();
+    if (nowMs - (this.#logged.get(key) ?? -Infinity) < REFUSAL_LOG_MS) return;
+    if (this.#logged.size >= REFUSALS_KEPT_MAX) this.#logged.clear();
+    this.#logged.set(key, nowMs);
     const level = reason === "reported" ? "info" : "warn";
     this.#host.log[level]({ ...about, reason }, `a caller of a service is refused: ${detail}`);
-    this.#parts.onRefused(refusal);
   }
 
   #closeIngress({ id, ingress, port }: OpenIngress): void {

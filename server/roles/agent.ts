@@ -31,6 +31,7 @@ export async function startAgent(parts: Parts): Promise<void> {
       identity,
       identities: stack.use(new ServiceCertificates(host, { dataDir, calls: certificateCalls(parts, of) })),
       dial: { loopback: true, own: parts.listeners },
+      audit: parts.control?.audit,
       tls,
       settings: {
         ...AGENT_DEFAULTS,
