@@ -1,5 +1,4 @@
 /** A control API with a real identity provider, and a browser that signs in there: its cookies, without a real browser. */
-import type { AddressInfo } from "node:net";
 import { expect } from "vitest";
 import type { OidcSettings } from "#access";
 import { eventually, type TestControl, type TestControlOptions, withControl } from "#test/kit";
@@ -105,8 +104,4 @@ export function me(control: TestControl, session: string | undefined) {
     host: HEADERS.host,
     "sec-fetch-site": "same-origin",
   });
-}
-
-export function portOf(control: TestControl): number {
-  return (control.app.server.address() as AddressInfo).port;
 }

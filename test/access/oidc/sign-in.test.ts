@@ -272,6 +272,7 @@ test("a code that is too old is refused", async () => {
   await bind(short.control, "group:a", { policies: ["viewer"] });
   const { location, cookie } = await begin(short.control);
   const answer = await signInAtProvider(location, "ann");
+  // The provider's clock is in whole seconds, and nothing can be asked about a code without using it.
   await new Promise((resolve) => setTimeout(resolve, 2_100));
   const { status, json } = await comeBack(short.control, answer, cookie);
   expect([status, json["code"]]).toEqual([401, "OIDC_REFUSED"]);
