@@ -30,10 +30,14 @@ function config(app: string, items: Record<string, string>): EffectiveConfig {
 test("the guide's definition files are accepted as they are", async () => {
   await using folder = await tempFolder();
   const examples = blocks("definitions");
-  expect(examples).toHaveLength(3);
+  expect(examples).toHaveLength(4);
   for (const [i, text] of examples.entries()) await writeFile(join(folder.path, `${i}.yaml`), text);
   const { services, files } = await readDefinitions(folder.path, { node: "host-a", address: "10.0.0.7" });
-  expect(services[0]?.registration.checks).toHaveLength(2);
+  expect(services.find(({ registration }) => registration.checks !== undefined)?.registration.checks).toHaveLength(2);
+  expect(services.find(({ certificate }) => certificate !== undefined)?.certificate).toMatchObject({
+    mode: "0640",
+    group: "payments",
+  });
   expect(files).toHaveLength(3);
   expect(files[1]).toMatchObject({ check: { timeoutSeconds: 5 }, reload: { type: "signal", splaySeconds: 10 } });
   expect(files[2]).toMatchObject({ write: "in-place" });
