@@ -173,7 +173,7 @@ export const CertificateFileState = Type.Object({
   written: Type.Boolean({ description: "Whether the files have the current certificate." }),
   expiresAt: Type.Optional(Type.String({ format: "date-time" })),
   error: Type.Optional(
-    Type.String({ description: "Why there is no certificate, or why it was not written or reloaded." }),
+    Type.String({ description: "Why a certificate is missing, or why it was not written or reloaded." }),
   ),
 });
 export type CertificateFileState = Static<typeof CertificateFileState>;

@@ -81,7 +81,10 @@ export class HostCertificates implements AsyncDisposable {
       const reload = files.reload && this.#reloader.state(reloadGroupOf(files.reload));
       const error = problem ?? held.problem ?? (reload?.state === "failed" ? reload.error.message : undefined);
       return {
-        ...{ id, namespace, service: name, path: files.certificate },
+        id,
+        namespace,
+        service: name,
+        path: files.certificate,
         written: digest !== undefined && digest === digestOf(current),
         ...(current === undefined ? {} : { expiresAt: new Date(current.expiresAtMs).toISOString() }),
         ...(error === undefined ? {} : { error }),

@@ -17,7 +17,7 @@ export async function systemId(kind: keyof typeof FILES, name: string, path: str
     if (found === name && NUMBER.test(id)) return Number(id);
   }
   throw AgentErrors.OWNER_UNKNOWN(
-    `There is no ${kind} "${name}" in ${path}. Create it, or give its number if another service of the system knows it.`,
+    `The ${kind} "${name}" is not in ${path}. Create it, or give its number if another service of the system knows it.`,
     { extra: { field: kind } },
   );
 }

@@ -9,7 +9,7 @@ const ALGORITHM = { name: "ECDSA", namedCurve: CURVE };
 /** A new private key, in PEM (PKCS #8). */
 export async function newKey(): Promise<string> {
   const { privateKey } = await promisify(generateKeyPair)("ec", { namedCurve: CURVE });
-  return privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+  return privateKey.export({ type: "pkcs8", format: "pem" });
 }
 
 /** A request in PEM, signed by the key. A node's join names nothing: the join token decides its name. */
@@ -28,14 +28,14 @@ export async function certificateRequest(keyPem: string, spiffeId?: string): Pro
   const request = await x509.Pkcs10CertificateRequestGenerator.create(
     {
       name: "",
-      keys: keys as webcrypto.CryptoKeyPair,
+      keys,
       signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
       extensions:
         spiffeId === undefined
           ? []
           : [new x509.SubjectAlternativeNameExtension([{ type: "url", value: spiffeId }], false)],
     },
-    webcrypto as Crypto,
+    webcrypto,
   );
   return request.toString("pem");
 }

@@ -1,5 +1,5 @@
 /**
- * One certificate that is kept current: it is renewed at half its life, and while that fails, tried again and again. What is known stays
+ * One certificate that is kept current: it is renewed at half its life, and while that fails, tried again and again. The known one stays
  * in use, also after its end: the control plane decides what it accepts.
  */
 import { AppError, fullJitter, messageOf, TaskGroup, type Host } from "#base";
@@ -47,7 +47,7 @@ export class KeptCertificate implements IdentitySource, AsyncDisposable {
     return this.#current;
   }
 
-  /** Why there is no valid certificate, or why the latest renewal failed. */
+  /** Why a valid certificate is missing, or why the latest renewal failed. */
   get problem(): CodedProblem | undefined {
     return this.#clockProblem() ?? this.#problem;
   }

@@ -161,7 +161,7 @@ const FIRST_BUNDLE_MS_MAX = 10_000;
 /** Between key, certificate and bundle, which are one file so that they are always of one renewal. */
 const SEPARATOR = "# ----\n";
 
-/** What an earlier run kept; undefined when there is nothing that can be used. */
+/** The identity that an earlier run kept; undefined when nothing of it can be used. */
 async function stored(file: string, { namespace, service }: ServiceName): Promise<IdentityMaterial | undefined> {
   const text = await readFile(file, "utf8").catch(() => undefined);
   const [key, certificate, bundle] = text?.split(SEPARATOR) ?? [];

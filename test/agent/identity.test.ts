@@ -98,7 +98,7 @@ test("after more than a week the agent must join again; until then its local API
   expect(await readFile(join(host.identity, "key.pem"), "utf8")).toBe(key);
 });
 
-test("a node that was removed is nobody, with all of its service tokens", async () => {
+test("a node that was removed is refused, and so are its service tokens", async () => {
   const { stack, plane, host } = await joined();
   await using _ = stack;
   expect((await host.call("GET", "/v1/me")).status).toBe(200);
