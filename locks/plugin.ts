@@ -79,12 +79,12 @@ function listRoute(untyped: FastifyInstance, locks: Locks): void {
         response: { 200: LockList },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { namespace = DEFAULT_NAMESPACE, prefix = "", after, limit = LOCK_PAGE, revision } = request.query;
       const principal = principalOf(request);
       await ready(locks, revision);
       const sees = (lock: string) => maySee(principal, READ.action, { namespace, lock });
-      return locks.list({ namespace, prefix, after, limit, sees });
+      return reply.send(locks.list({ namespace, prefix, after, limit, sees }));
     },
   );
 }

@@ -13,7 +13,7 @@ export interface KeyView {
   readonly seesSecret: (name: SetName, key: string) => boolean;
 }
 
-/** By id. Open watches and waiting readers keep their view; a view that nobody has any more is forgotten. */
+/** By id. Open watches and waiting readers keep their view; a view without readers is forgotten. */
 const views = new Map<string, WeakRef<KeyView>>();
 /** Views after which those that are gone are looked for. */
 const VIEWS_KEPT = 1_000;
@@ -26,7 +26,7 @@ export function makeKeyView(parts: Omit<KeyView, "id">): KeyView {
   return view;
 }
 
-/** Undefined when nobody has it any more. */
+/** Undefined when its last reader has gone. */
 export function keyViewOf(id: string): KeyView | undefined {
   return views.get(id)?.deref();
 }

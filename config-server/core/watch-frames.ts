@@ -54,7 +54,7 @@ interface ParsedTopic extends Topic {
 const read = new Map<string, ParsedTopic>();
 const READ_MAX = 50_000;
 
-/** Undefined for a topic whose view nobody has any more. */
+/** Undefined for a topic whose view has no reader any more. */
 function parseTopic(topic: string): Topic | undefined {
   let known = read.get(topic);
   if (!known) {

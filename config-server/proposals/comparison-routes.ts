@@ -42,7 +42,7 @@ export function comparisonRoutes(
         response: { 200: DiffResult },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { from = "live", to = "live", toNamespace } = request.query;
       const principal = principalOf(request);
       const author = principal.name;
@@ -54,7 +54,7 @@ export function comparisonRoutes(
         { name: target, state: stateOf(to, author) },
       );
       const differences = found.differences.filter(({ key }) => reads(request.params, key) && reads(target, key));
-      return { ...found, differences };
+      return reply.send({ ...found, differences });
     },
   );
 

@@ -30,10 +30,11 @@ export function draftRoutes(untyped: FastifyInstance, drafts: Drafts): void {
         response: { 200: DraftList },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { params, query } = request;
       const reads = readsKey(principalOf(request));
-      return { drafts: (await drafts.list(params, query.author)).filter(({ key }) => reads(params, key)) };
+      const found = await drafts.list(params, query.author);
+      return reply.send({ drafts: found.filter(({ key }) => reads(params, key)) });
     },
   );
 

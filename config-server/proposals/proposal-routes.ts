@@ -58,18 +58,18 @@ function proposingRoutes(untyped: FastifyInstance, proposals: Proposals): void {
       config: read,
       schema: { tags, summary: "Proposals of a set, newest first", params: SetName, response: { 200: ProposalList } },
     },
-    async (request) => {
+    async (request, reply) => {
       const found = await proposals.list(request.params);
-      return { proposals: found.map((proposal) => visibleProposal(principalOf(request), proposal)) };
+      return reply.send({ proposals: found.map((proposal) => visibleProposal(principalOf(request), proposal)) });
     },
   );
 
   app.get(
     `${PROPOSALS}/:proposal`,
     { config: read, schema: { tags, summary: "One proposal", params: ProposalParams, response: { 200: Proposal } } },
-    async (request) => {
+    async (request, reply) => {
       const { proposal, ...name } = request.params;
-      return visibleProposal(principalOf(request), await proposals.read(name, proposal));
+      return reply.send(visibleProposal(principalOf(request), await proposals.read(name, proposal)));
     },
   );
 }
@@ -90,11 +90,11 @@ function reviewRoutes(untyped: FastifyInstance, proposals: Proposals): void {
         response: { 200: Proposal },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { proposal, ...name } = request.params;
       const principal = principalOf(request);
       const reviewer = { name: principal.name, permit: keyPermit(principal, "config:review") };
-      return visibleProposal(principal, await proposals.review(name, proposal, request.body, reviewer));
+      return reply.send(visibleProposal(principal, await proposals.review(name, proposal, request.body, reviewer)));
     },
   );
 

@@ -25,7 +25,7 @@ export function readerOf(
   return { who, audience, keys: keyViewFor(principal) };
 }
 
-/** A reader that receives no secrets, and is no instance. */
+/** A reader that receives no secrets, and does not say which instance it is. */
 export function maskedReaderOf(request: FastifyRequest): Reader {
   return { who: NOBODY, audience: "others", keys: keyViewFor(principalOf(request)) };
 }

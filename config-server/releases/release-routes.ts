@@ -91,10 +91,10 @@ function historyRoutes(untyped: FastifyInstance, { releases }: ConfigServer): vo
         response: { 200: Release },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { version, ...name } = request.params;
       const release = await releases.readMasked(name, version);
-      return { ...release, items: readableItems(principalOf(request), name, release.items) };
+      return reply.send({ ...release, items: readableItems(principalOf(request), name, release.items) });
     },
   );
 }

@@ -1,5 +1,5 @@
 /**
- * What readers see of a config: instances of the app receive secrets in the clear, other readers receive them masked, and some readers see
+ * The parts of a config that readers see: instances of the app receive secrets in the clear, other readers receive them masked, and some readers see
  * some keys only. Frames, response bytes and tags are made once per kind of reader.
  */
 import { hash } from "node:crypto";

@@ -67,12 +67,12 @@ function revealRoutes(untyped: FastifyInstance, audit: Audit): void {
         response: { 200: AuditList },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { after, limit = 20 } = request.query;
       const principal = principalOf(request);
       const page = await audit.list({ after, limit });
       const sees = ({ namespace, app }: AuditRecord) => maySee(principal, "config:audit", { namespace, app });
-      return { ...page, records: page.records.filter(sees) };
+      return reply.send({ ...page, records: page.records.filter(sees) });
     },
   );
 }

@@ -22,7 +22,7 @@ export function sourcesPlugin(untyped: FastifyInstance, sources: Sources): void 
         response: { 200: SourceList },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const principal = principalOf(request);
       const found = await sources.list();
       // A source without a namespace fills several, so it is for callers that may read all.
@@ -30,7 +30,7 @@ export function sourcesPlugin(untyped: FastifyInstance, sources: Sources): void 
         namespace === undefined
           ? isAllowed(principal, "config:read", {})
           : maySee(principal, "config:read", { namespace });
-      return { sources: found.filter(sees) };
+      return reply.send({ sources: found.filter(sees) });
     },
   );
 

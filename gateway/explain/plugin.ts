@@ -34,13 +34,13 @@ export function explainPlugin(untyped: FastifyInstance, explainer: Explainer): v
         response: { 200: ExplainAnswer },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { namespace = "default" } = request.body;
       const answer = await explainer.explain(request.body);
       // An explanation names every route that was compared.
       for (const { route } of answer.candidates)
         requireAllowed(principalOf(request), read.action, { namespace, route });
-      return answer;
+      return reply.send(answer);
     },
   );
   app.get(
@@ -54,14 +54,14 @@ export function explainPlugin(untyped: FastifyInstance, explainer: Explainer): v
         response: { 200: RouteList },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { namespace = "default" } = request.query;
       const principal = principalOf(request);
       const list = await explainer.routes(namespace);
-      return {
+      return reply.send({
         ...list,
         routes: list.routes.filter(({ name }) => maySee(principal, read.action, { namespace, route: name })),
-      };
+      });
     },
   );
 }

@@ -1,5 +1,5 @@
 /**
- * The rights of callers with the same policies, compiled: a rule that denies wins, and without a rule that allows there is no access.
+ * The rights of callers with the same policies, compiled: a rule that denies wins, and access needs a rule that allows it.
  */
 import { ActionRules, type CompiledRule, compiledRules, type Extent } from "./action-rules.ts";
 import { ACTION_NAMES, actionRow, type Action, type Resource, type ResourceField } from "./actions.ts";

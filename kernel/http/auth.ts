@@ -46,7 +46,7 @@ declare module "fastify" {
     principal: Principal | null;
     /** The browser's session, when it authenticated the caller. */
     session: BrowserSession | null;
-    /** What the request concerns; null where no action decides. */
+    /** The resources that the request concerns; null where no action decides. */
     resources: readonly Resource[] | null;
     /** Whether the caller's token or session is still valid, with unchanged rights. A response that goes on for long checks it again and again. */
     isCallerCurrent?(): boolean;
@@ -98,7 +98,7 @@ export interface AuthOptions {
   readonly audit?: { readonly sink: AuditSink; readonly clock: Clock };
 }
 
-/** What is read from the requests of a route. Without a plan, no resource decides. */
+/** The names that are read from the requests of a route. Without a plan, no resource decides. */
 interface RouteNames extends Pick<RouteFields, "sessions"> {
   readonly plan: ResourcePlan | undefined;
 }

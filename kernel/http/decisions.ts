@@ -1,5 +1,5 @@
 /**
- * What a principal may do: its policies grant actions on resources, and its limits narrow them. A handler uses these functions for what its
+ * The actions of a principal: its policies grant actions on resources, and its limits narrow them. A handler uses these functions for what its
  * route does not show: items of a list, and resources that it has to read first.
  */
 import {

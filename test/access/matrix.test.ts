@@ -134,7 +134,7 @@ async function ask(route: string, policy: string, name: string): Promise<number>
     "x-posthouse-app": name,
   };
   const query = new URLSearchParams({ ...named, toNamespace: name, "no-such-field": "1" });
-  return (await control.call(method, `${url}?${query}`, hasBody ? body : undefined, headers)).status;
+  return (await control.call(method, `${url}?${query.toString()}`, hasBody ? body : undefined, headers)).status;
 }
 
 function isExpected(

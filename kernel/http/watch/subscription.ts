@@ -4,7 +4,7 @@ import type { TopicFilter } from "./topic-filter.ts";
 
 export interface Subscription {
   readonly topics: readonly string[];
-  /** What it does not see is not written to it, and not waited for. Absent: it sees all of its topics. */
+  /** Changes that it does not see are not written to it, and are not waited for. Absent: it sees all of its topics. */
   readonly sees?: TopicFilter | undefined;
   /** Last-Event-ID: the reader knows everything up to this revision. */
   readonly after: number | undefined;
