@@ -86,7 +86,7 @@ function announce({ addresses, firstToken, outside }: Server, data: string, sign
 function howToJoin({ url, fingerprint }: NonNullable<Server["outside"]>): string[] {
   const pin = fingerprint === undefined ? "" : ` --fingerprint ${fingerprint}`;
   return [
-    "  on another machine, a person signs in, and an agent joins with a token of `posthouse join-token create agent`:",
+    "  on another machine, a person signs in, and an agent joins with a token of `posthouse join-token create`:",
     `  posthouse login --control-urls ${url}${pin} --token -`,
     `  posthouse agent join ${url} --join-token TOKEN`,
   ];

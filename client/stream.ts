@@ -4,7 +4,7 @@
  */
 import { fullJitter, messageOf, type Host } from "#base";
 import { FrameDecoder, WATCH_ID_HEADER, type Frame } from "#http/frames";
-import { errorFromProblem } from "./errors.ts";
+import { ClientErrors, errorFromProblem } from "./errors.ts";
 import type { Transport } from "./transport.ts";
 
 /** Back-off between tries: short at first, since a restart takes a second. Milliseconds. */
@@ -70,7 +70,9 @@ export async function* watchFrames<Data>(host: Host, options: WatchOptions): Asy
     } catch (error) {
       if (signal.aborted) return;
       options.onState?.("disconnected", error);
-      host.log.debug({ path: options.path, err: error }, `watch cut: ${messageOf(error)}`);
+      // Every retry fails in the same way until somebody changes a setting.
+      const level = attempt === 0 && ClientErrors.UNTRUSTED.is(error) ? "warn" : "debug";
+      host.log[level]({ path: options.path, err: error }, `watch cut: ${messageOf(error)}`);
     }
     if (signal.aborted) return;
     partial ||= !whole && last !== undefined;

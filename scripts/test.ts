@@ -20,6 +20,7 @@ const NEEDED = [
   { program: "dpkg-deb", debianPackage: "dpkg" },
   { program: "promtool", debianPackage: "prometheus" },
   { program: "systemd-analyze", debianPackage: "systemd" },
+  { program: "testssl", debianPackage: "testssl.sh" },
 ];
 
 function has(program: string): boolean {
