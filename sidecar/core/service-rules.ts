@@ -22,7 +22,7 @@ export const RULES_SET = { app: "posthouse", profile: "default" } as const;
 export const RULES_KEY = "service-rules.yaml";
 
 /** Rules of one namespace. A person reads them; a hundred services that all call each other have fewer. */
-export const RULES_MAX = 10_000;
+const RULES_MAX = 10_000;
 /** Problems reported for one text. */
 const PROBLEMS_MAX = 20;
 
