@@ -18,6 +18,7 @@ import { builtInFilters, gatewayConfigSchema } from "#gateway";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName } from "#gateway/api";
 import { HealthErrors } from "#health";
 import { HttpErrors } from "#http";
+import { IdentityErrors } from "#identity/api";
 import { LocksErrors } from "#locks/api";
 import { QuotasErrors } from "#quotas/api";
 import { RegistryErrors } from "#registry/api";
@@ -43,6 +44,7 @@ const TABLES: readonly [area: string, table: ErrorTable<Record<string, ErrorRow>
   ["Health", HealthErrors],
   ["HTTP", HttpErrors],
   ["Flags", FlagsErrors],
+  ["Identity", IdentityErrors],
   ["Locks", LocksErrors],
   ["Quotas", QuotasErrors],
   ["Registry", RegistryErrors],
