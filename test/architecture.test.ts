@@ -101,6 +101,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   ],
   agent: [
     "#base",
+    "#base/files",
     "#base/address-class",
     "#base/dial",
     "#base/formats",

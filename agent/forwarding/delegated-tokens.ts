@@ -9,7 +9,7 @@ import { AgentErrors } from "../api.ts";
 import { controlPlaneAway } from "./control-dispatcher.ts";
 
 /** Life of a service token in seconds: a control plane that is away for less does not end it. */
-export const SERVICE_TOKEN_SECONDS = 1_800;
+const SERVICE_TOKEN_SECONDS = 1_800;
 
 interface Kept {
   readonly token: string;

@@ -9,7 +9,7 @@ import { HttpErrors } from "#http";
 /** Bytes of one body: the largest that the control API accepts, the zip of an import. */
 export const FORWARDED_BYTES_MAX = 32 * 1024 * 1024;
 /** Bytes of all bodies that are held at a time: two of the largest. */
-export const FORWARDED_BYTES_TOTAL_MAX = 2 * FORWARDED_BYTES_MAX;
+const FORWARDED_BYTES_TOTAL_MAX = 2 * FORWARDED_BYTES_MAX;
 
 export class ForwardedBodies {
   #held = 0;
