@@ -19,7 +19,6 @@ export const TRAFFIC_POINT_SECONDS = 10;
 
 const NAME = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 const Name = Type.String({ pattern: NAME, description: "A DNS label." });
-const Namespace = Type.String({ pattern: NAME, default: "default", description: "A DNS label." });
 const Count = Type.Integer({ minimum: 0, maximum: 1_000_000_000 });
 
 /** Requests handled since the last report. Absent numbers are 0. */
@@ -68,7 +67,7 @@ export const EdgeTraffic = Type.Object(
       }),
     ),
     to: Type.Unsafe<string>({ ...Name, description: "The called service." }),
-    toNamespace: Type.Optional(Type.Unsafe<string>({ ...Namespace, description: "Absent: the report's namespace." })),
+    toNamespace: Type.Optional(Type.Unsafe<string>({ ...Name, description: "Absent: the report's namespace." })),
     instance: Type.Optional(
       Type.String({ minLength: 1, maxLength: 128, description: "The instance that was called." }),
     ),
