@@ -57,7 +57,7 @@ export default function AuthorityPart({ authority, onChange }: CertificatesViewP
           }
         />
       </Card>
-      {!isNone && <BundleCard />}
+      {!isNone && <BundleCard key={trustedRoots(authority)} />}
       {dialog.value === "rotate" && <RotateDialog onClose={close} onDone={onChange} />}
       {dialog.value === "import" && <ImportDialog onClose={close} onDone={onChange} />}
     </>
@@ -165,6 +165,11 @@ function authorityColumns(): readonly TableColumn<AuthorityCertificate>[] {
       cell: ({ pem }) => <CopyButton text={pem} label={text.copyPem} />,
     },
   ];
+}
+
+/** Changes with the bundle, so that it is read again. */
+function trustedRoots({ certificates }: AuthorityView): string {
+  return certificates.flatMap(({ part, fingerprint }) => (part === "root" ? [fingerprint] : [])).join(" ");
 }
 
 function BundleCard() {
