@@ -247,6 +247,23 @@ test("a watch streams through the agent, and ends at the control plane with its 
   reader.abort();
 });
 
+test("a service token is within the limits of its agent, and ends with the agent's token", async () => {
+  const request = { name: "host-b", policies: ["agent"], apps: ["orders"], services: ["orders"] };
+  const issued = await control.call("POST", "/v1/tokens", request);
+  const as = (token: unknown) => ({ authorization: `Bearer ${String(token)}` });
+  const taken = await control.call("POST", "/v1/service-tokens", { ttlSeconds: 60 }, as(issued.json["token"]));
+  expect(taken).toMatchObject({ status: 201, json: { name: "agent:host-b", apps: ["orders"], services: ["orders"] } });
+  const service = as(taken.json["token"]);
+  const statusOf = async (path: string) => (await control.call("GET", path, undefined, service)).status;
+  expect(await statusOf("/v1/config/default/orders/default")).toBe(200);
+  expect(await statusOf("/v1/config/default/stock/default")).toBe(403);
+  // Neither a service nor an operator takes service tokens, whose rights they do not have.
+  expect((await control.call("POST", "/v1/service-tokens", { ttlSeconds: 60 }, service)).status).toBe(403);
+  expect((await control.call("POST", "/v1/service-tokens", { ttlSeconds: 60 })).status).toBe(403);
+  expect((await control.call("DELETE", `/v1/tokens/${String(issued.json["id"])}`)).status).toBe(204);
+  await eventually("it is refused", async () => (await statusOf("/v1/me")) === 401);
+});
+
 test("what concerns one connection or the local caller does not cross", async () => {
   await using member = await startMember();
   await using relay = await agentBefore(member);
