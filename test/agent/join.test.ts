@@ -2,8 +2,9 @@
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { eventually } from "#test/kit";
+import { eventually, restartByKill, startPosthouse, startProgram, tempFolder } from "#test/kit";
 import { WallClock } from "../identity/kit.ts";
+import { callHttp } from "./agent-kit.ts";
 import { HOUR_MS, newHost, type Plane, startPlane } from "./joined-kit.ts";
 
 let plane: Plane;
@@ -45,6 +46,26 @@ test("a host that joined needs no other setting: its agent registers, and its se
     body: { name: "agent:web-1", limits: { apps: ["orders"] } },
   });
   expect((await host.call("GET", "/v1/config/default/stock/default")).status).toBe(403);
+});
+
+test("by the command line: join, up, and up again after kill -9", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { path } = stack.use(await tempFolder());
+  const token = await plane.joinToken({ name: "cli-1" });
+  const join = ["agent", "join", plane.url, "--join-token", token, "--name", "cli-1", "--data", path];
+  const joining = stack.use(startProgram("bin/posthouse", join));
+  expect(await joining.exited, joining.errors()).toMatchObject({ code: 0 });
+  expect(joining.output()).toContain("spiffe://posthouse/agent/cli-1");
+  expect(joining.output()).toContain(`posthouse up --roles agent --data ${path}`);
+  expect(`${joining.output()}${joining.errors()}`).not.toContain(token);
+  const agent = stack.use(await startPosthouse({ data: path, args: ["--roles", "agent", "--dns", "off"] }));
+  const again = stack.use(await restartByKill(agent));
+  const socket = `${again.options.data}/agent/agent.sock`;
+  await eventually("it is connected again", async () => {
+    const { body } = await callHttp<{ connected: boolean }>(socket, "GET", "/v1/agent/status");
+    return body.connected;
+  });
+  expect((await callHttp(socket, "GET", "/v1/me")).body).toMatchObject({ name: "agent:cli-1" });
 });
 
 test("joins that are not allowed are refused with their codes, and change nothing", async () => {
