@@ -21,6 +21,15 @@ const CHINESE: Readonly<Record<string, string>> = {
   REGISTRY_NOT_FOUND: "实例不存在",
   LOCKS_NOT_FOUND: "锁不存在",
   ACCESS_TOKEN_NOT_FOUND: "令牌不存在",
+  ACCESS_POLICY_INVALID: "策略无效",
+  ACCESS_POLICY_IN_USE: "策略正在使用",
+  ACCESS_EXCEEDS_OWN: "超出自身权限",
+  ACCESS_LOCKOUT: "此修改会使所有人失去管理权限",
+  ACCESS_CHANGED: "已被他人修改",
+  IDENTITY_NO_KEYS: "没有可加密私钥的密钥",
+  IDENTITY_KEYS_LOST: "证书颁发机构的私钥无法解开",
+  IDENTITY_ROTATION_UNDER_WAY: "轮换正在进行",
+  IDENTITY_IMPORT_INVALID: "无法导入证书颁发机构",
 };
 
 export function problemText({ code, title, message, status }: ApiProblem): string {
