@@ -69,7 +69,7 @@ function decisions(count: number): object {
   return { policies: count, microsOfFirst: round(first / RESOURCES), microsAgain: spread(batches.slice(BATCHES / 3)) };
 }
 
-/** What authorization does for a request: finds the resources that it names, and decides. Without it there is nothing to do. */
+/** The work of authorization for a request: it finds the resources that it names, and decides. Without it there is nothing to do. */
 function requests(count: number): object {
   const caller = principal(count);
   const name = { type: "string" };

@@ -20,8 +20,8 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   "kernel/store": ["#base"],
   "kernel/settings": ["#base"],
   "kernel/health": ["#base", "#base/address-class"],
-  "kernel/authorization": ["#base"],
-  "kernel/http": ["#base", "#base/address-class", "#authorization", "#authorization/api"],
+  "kernel/authorization": [],
+  "kernel/http": ["#base", "#base/address-class", "#authorization"],
   "kernel/identity": ["#base", "#http", "#store"],
   sidecar: [
     "#base",
@@ -136,7 +136,6 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#registry/api",
     "#timeline/api",
     "#traffic/api",
-    "#authorization",
     "#authorization/api",
     "#changes",
     "#identity",

@@ -1,5 +1,5 @@
 /**
- * What a reader sees of a config when its rights differ by key. Readers whose rights look at no key have no view, and share what was made
+ * The part of a config that a reader sees when its rights differ by key. Readers whose rights look at no key have no view, and share what was made
  * for all. A view has an id, so that the topic of a watch can name it. Pure.
  */
 import { setOwn } from "#base";

@@ -1,6 +1,6 @@
 /**
- * The parts of a config that readers see: instances of the app receive secrets in the clear, other readers receive them masked, and some readers see
- * some keys only. Frames, response bytes and tags are made once per kind of reader.
+ * The parts of a config that readers see: instances of the app receive secrets in the clear, other readers receive them masked, and
+ * some readers see some keys only. Frames, response bytes and tags are made once per kind of reader.
  */
 import { hash } from "node:crypto";
 import type { EffectiveConfig } from "../api.ts";

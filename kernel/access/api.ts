@@ -46,7 +46,8 @@ export const TokenRequest = Type.Object(
     name: Type.String({
       pattern: "^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,127}$",
       description:
-        "Name of the holder: the author in histories. Together with the first policy, the owner of instances and sessions. Use one per host.",
+        "Name of the holder: the author in histories. Together with the first policy, the owner of instances and sessions. " +
+        "Use one per host.",
     }),
     policies: PolicyNames,
     ...limits,

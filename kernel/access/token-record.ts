@@ -7,7 +7,7 @@ import type { TokenSignIn } from "./core/token-sign-in.ts";
 
 export const ACCESS_PREFIX = "/access/";
 export const TOKENS_PREFIX = `${ACCESS_PREFIX}tokens/`;
-/** The token behind the sign-in links that a start prints. It has a fixed id, so that starts share it. Its secret is not known to any caller. */
+/** The token behind the sign-in links that a start prints. It has a fixed id, so that starts share it. No caller knows its secret. */
 export const CONSOLE_TOKEN_ID = "c0c0c0c0c0c0c0c0";
 
 export interface TokenRecord {

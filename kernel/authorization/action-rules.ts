@@ -2,9 +2,9 @@
  * Every rule about one action, of one combination of policies. Decisions are remembered by the fields that the rules look at, so most cost
  * one look-up. The first decision about a resource looks only at rules that name one of its values, and at those with globs.
  */
-import { type Action, type Resource, RESOURCE_FIELDS, type ResourceField } from "./actions.ts";
+import { type Action, type Resource, RESOURCE_FIELDS, type ResourceField } from "./contract/actions.ts";
 import type { DecidingRule, PolicyRule } from "./api.ts";
-import { type GlobTest, globTest } from "./glob.ts";
+import { type GlobTest, globTest } from "./contract/glob.ts";
 
 /** The app whose config every posthouse process reads for itself, such as its log level. */
 export const OWN_APP = "posthouse";

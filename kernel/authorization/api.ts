@@ -1,9 +1,9 @@
 /** Policies: their shapes and limits. */
 import { Type, type Static } from "typebox";
-import { ACTION_NAMES, actionRow, RESOURCE_FIELDS, type ResourceField } from "./actions.ts";
-import { matchesGlob } from "./glob.ts";
+import { ACTION_NAMES, actionRow, RESOURCE_FIELDS, type ResourceField } from "./contract/actions.ts";
+import { matchesGlob } from "./contract/glob.ts";
 
-export * from "./denial.ts";
+export * from "./contract/denial.ts";
 
 /** Rules of one policy: more are several policies, each with its name. */
 export const POLICY_RULES_MAX = 64;

@@ -2,7 +2,7 @@
  * The rights of callers with the same policies, compiled: a rule that denies wins, and access needs a rule that allows it.
  */
 import { ActionRules, type CompiledRule, compiledRules, type Extent } from "./action-rules.ts";
-import { ACTION_NAMES, actionRow, type Action, type Resource, type ResourceField } from "./actions.ts";
+import { ACTION_NAMES, actionRow, type Action, type Resource, type ResourceField } from "./contract/actions.ts";
 import { actionsOfRule, type DecidingRule, type Policy, type PolicyRule } from "./api.ts";
 
 export interface Decision {

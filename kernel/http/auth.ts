@@ -48,13 +48,13 @@ declare module "fastify" {
     session: BrowserSession | null;
     /** The resources that the request concerns; null where no action decides. */
     resources: readonly Resource[] | null;
-    /** Whether the caller's token or session is still valid, with unchanged rights. A response that goes on for long checks it again and again. */
+    /** Whether the caller's token or session is still valid, with unchanged rights. A long response checks it again and again. */
     isCallerCurrent?(): boolean;
   }
   interface FastifyContextConfig {
     /**
-     * The action that the caller's policies must allow. "open" needs no token; "self" needs any valid one, because the route concerns only the
-     * caller. Every route names one.
+     * The action that the caller's policies must allow. "open" needs no token; "self" needs any valid one, because the route concerns
+     * only the caller. Every route names one.
      */
     action?: Action | "open" | "self";
     /** For resources that the schema does not show: the route concerns no names, or omitted names mean all of them. */

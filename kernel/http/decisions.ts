@@ -1,6 +1,6 @@
 /**
- * The actions of a principal: its policies grant actions on resources, and its limits narrow them. A handler uses these functions for what its
- * route does not show: items of a list, and resources that it has to read first.
+ * The actions of a principal: its policies grant actions on resources, and its limits narrow them. A handler uses these functions for
+ * what its route does not show: items of a list, and resources that it has to read first.
  */
 import {
   ACTION_NAMES,

@@ -1,6 +1,6 @@
 /**
- * Limits of a principal narrow what its policies grant. An absent limit allows everything. Limits contain names, because a token may be issued before
- * its app or service exists.
+ * Limits of a principal narrow what its policies grant. An absent limit allows everything. Limits contain names, because a token may be
+ * issued before its app or service exists.
  */
 export interface Limits {
   readonly namespaces?: readonly string[] | undefined;

@@ -1,4 +1,4 @@
-/** Decisions of compiled policies: deny wins, no rule is no access, globs, absent fields, and the memory of decisions. */
+/** Decisions of compiled policies: deny wins, access needs a rule, globs, absent fields, and the memory of decisions. */
 import { expect, test } from "vitest";
 import {
   ACTION_NAMES,
@@ -99,7 +99,7 @@ test("a rule concerns only actions that have all of its fields", () => {
   expect(denied.allows("config:read", ORDERS)).toBe(false);
 });
 
-test("whoever reads any config reads that of posthouse, unless it is denied", () => {
+test("a caller that reads any config reads that of posthouse, unless it is denied", () => {
   const own = { namespace: "prod", app: "posthouse", profile: "default", key: "log.level" };
   const keys = policy("k", { effect: "allow", actions: ["config:read"], on: { app: ["a"], key: ["public/*"] } });
   expect(rightsOf(keys).allows("config:read", own)).toBe(true);
@@ -144,7 +144,7 @@ test("a change of a policy makes new rights for its callers, and for no others",
   expect(book.rightsOf(["orders-team"]).allows("config:draft", ORDERS)).toBe(false);
   book.delete("orders-team");
   expect(book.rightsOf(["orders-team"]).actions()).toEqual([]);
-  // Nobody redefines what is built in.
+  // Built-in policies stay as they are.
   book.put(policy("viewer", { effect: "allow", actions: ["*"] }));
   book.delete("viewer");
   expect(book.rightsOf(["viewer"])).toBe(viewer);

@@ -1,6 +1,6 @@
 /**
- * The part of a watch that its caller may see. Principals with the same rights and limits share one filter, so that a change is decided once
- * for all of them, however many there are and however many policies they have.
+ * The part of a watch that its caller may see. Principals with the same rights and limits share one filter, so that a change is decided
+ * once for all of them, however many there are and however many policies they have.
  */
 import type { Action, Rights } from "#authorization";
 import type { Principal } from "../principal.ts";
