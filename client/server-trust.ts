@@ -110,7 +110,7 @@ export class ServerTrust {
 }
 
 /** The host of a URL, as sockets take it. */
-export function hostOf({ hostname }: URL): string {
+function hostOf({ hostname }: URL): string {
   return hostname.replaceAll(/^\[|\]$/g, "");
 }
 

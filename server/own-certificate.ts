@@ -106,7 +106,7 @@ export class OwnCertificate implements IdentitySource, AsyncDisposable {
 }
 
 /** The names by which other machines and this one call the listeners. Link-local addresses need a zone, which no certificate has. */
-export function namesOfMachine(more: readonly string[]): string[] {
+function namesOfMachine(more: readonly string[]): string[] {
   const own = Object.values(networkInterfaces()).flatMap((addresses) =>
     (addresses ?? []).map(({ address }) => address),
   );

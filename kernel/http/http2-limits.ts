@@ -12,7 +12,7 @@ import {
 import type { Host } from "#base";
 
 /** Streams of one connection: all watches of a busy process. Clients open another connection for more. */
-export const STREAMS_MAX = 2_000;
+const STREAMS_MAX = 2_000;
 /** Streams that a client may reset in a burst, as when it ends all of its watches, and per second (CVE-2023-44487). */
 const RESETS = { burst: STREAMS_MAX, perSecond: 200 } as const;
 /** Streams that end in an error of the protocol before the connection ends: an attacker makes the server send resets (CVE-2025-8671). */
