@@ -156,7 +156,7 @@ test("lists show only what it may see, whatever it filters by", async () => {
   }
 });
 
-test("it gets certificates for nobody else", async () => {
+test("it gets certificates for its own services only", async () => {
   const ask = async (request: string, more: object = {}) => {
     const { status, json } = await rogue.call("POST", "/v1/certificates", { csr: request, ...more });
     return [status, json["code"]];
