@@ -151,21 +151,33 @@ const REFUSALS: Refusal[] = [
   },
   {
     what: "a control API beyond this machine without TLS",
-    args: () => ["--host", "0.0.0.0"],
+    args: () => ["--tls", "off", "--host", "0.0.0.0"],
     code: 2,
     words: ["SERVER_PLAINTEXT", "--host", "--insecure-plaintext"],
   },
   {
     what: "an agent beyond this machine without TLS",
-    args: () => ["--agent-host", "0.0.0.0"],
+    args: () => ["--tls", "off", "--agent-host", "0.0.0.0"],
     code: 2,
     words: ["SERVER_PLAINTEXT", "--agent-host"],
   },
   {
-    what: "etcd over TLS, which is not there yet",
-    args: () => ["--store", "etcd", "--etcd-urls", "https://127.0.0.1:1", "--insecure-plaintext"],
+    what: "etcd over TLS at an address, which cannot be verified",
+    args: () => ["--store", "etcd", "--etcd-urls", "https://127.0.0.1:1"],
     code: 2,
-    words: ["SERVER_TLS_NOT_SUPPORTED", "--etcd-urls"],
+    words: ["STORE_INVALID", "host name"],
+  },
+  {
+    what: "a certificate of the listeners that is not there",
+    args: () => ["--tls", "on", "--tls-cert-file", "/nowhere/a.pem", "--tls-key-file", "/nowhere/k.pem"],
+    code: 1,
+    words: ["TLS_UNREADABLE", "/nowhere/a.pem"],
+  },
+  {
+    what: "a certificate without its key",
+    args: () => ["--tls", "on", "--tls-cert-file", "/nowhere/a.pem"],
+    code: 2,
+    words: ["SERVER_SETTINGS_CONFLICT", "--tls-key-file"],
   },
 ];
 
