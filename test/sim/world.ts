@@ -4,6 +4,7 @@
  * is started again, and what happened is handed to the checkers.
  */
 import { messageOf, randomInt, TaskGroup, type Host, type Random } from "#base";
+import { OwnListeners } from "#base/address-class";
 import { Client, injectTransport, type Transport } from "#client";
 import { WatchedCatalog } from "#dns";
 import { OWN_HOST_RULES } from "#health";
@@ -11,6 +12,7 @@ import { createControlApi, type ControlApi } from "#server/control-api";
 import { openMemoryStore, type Store } from "#store";
 import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE } from "#gateway/api";
 import { LocalAgent } from "../../agent/agent.ts";
+import { NO_SERVICE_IDENTITIES } from "../../agent/service-identities.ts";
 import { loadSnapshot, snapshotPath } from "../../agent/snapshot.ts";
 import { AGENT_DEFAULTS } from "../../agent/settings.ts";
 import { ConfigSource } from "../../gateway/sources/config.ts";
@@ -468,6 +470,10 @@ class World {
         fullSyncSeconds: 15,
       },
       snapshot,
+      identity: undefined,
+      identities: NO_SERVICE_IDENTITIES,
+      dial: { loopback: true, own: new OwnListeners(() => []) },
+      audit: undefined,
     });
     agent.start({ services: [], files: [] });
     process.agent = agent;
