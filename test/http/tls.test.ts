@@ -122,7 +122,7 @@ test("both versions of HTTP are served, with the host by which the client called
   expect(JSON.parse(text)).toMatchObject({ version: "1.1", host: `127.0.0.1:${port}` });
 });
 
-test("a client certificate reaches the handler over both versions, whoever issued it", async () => {
+test("a client certificate reaches the handler over both versions, from any issuer", async () => {
   const other = await testTls(["spiffe://x/agent/a"], { notAfter: new Date(Date.now() - 1000) });
   const { key, certificate: cert } = other.current;
   const session = await openSession(rig, { key, cert });

@@ -126,7 +126,7 @@ export class Members implements Disposable {
   }
 }
 
-/** gRPC takes an IP address for the name to verify, which Node rejects, so every call would fail with an error that nobody understands. */
+/** gRPC takes an IP address for the name to verify, which Node rejects, so every call would fail with an error about a server name. */
 function requireHostName(endpoint: string): void {
   if (!endpoint.startsWith("https:")) return;
   const host = new URL(endpoint).hostname.replaceAll(/^\[|\]$/g, "");
