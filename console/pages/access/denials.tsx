@@ -1,5 +1,6 @@
 /** Recent refusals: who asked for what, and why it was refused. */
 import { CircleCheck } from "lucide";
+import type { Denial, DenialList } from "#authorization/api";
 import { Badge } from "../../components/badge.tsx";
 import { SearchField } from "../../components/field.tsx";
 import { Card } from "../../components/layout.tsx";
@@ -16,24 +17,9 @@ import { viewsText } from "./text-views.ts";
 
 const PATH = "/v1/acl/denials";
 
-/** One refusal, as the audit hook records it. */
-export interface Denial {
-  readonly at: string;
-  readonly principal?: { readonly id: string; readonly name: string; readonly kind: string };
-  readonly address: string;
-  readonly action?: string;
-  readonly resource?: Readonly<Record<string, string>>;
-  readonly method: string;
-  readonly route: string;
-  readonly status: number;
-  readonly code?: string;
-  readonly rule?: { readonly policy: string; readonly index: number };
-  readonly requestId: string;
-}
-
 export default function DenialsView() {
   const text = viewsText();
-  const list = useResource<{ readonly denials: readonly Denial[] }>(PATH);
+  const list = useResource<DenialList>(PATH);
   useRereading(list);
   const [words, setWords] = useQuery("q");
   const filter = words.trim().toLowerCase();
