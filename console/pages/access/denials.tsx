@@ -51,8 +51,8 @@ export default function DenialsView() {
   );
 }
 
-function searchText({ principal, address, action = "", route, code = "" }: Denial): string {
-  return `${principal?.name ?? ""} ${address} ${action} ${route} ${code}`.toLowerCase();
+function searchText({ principal, address, action, route, code = "" }: Denial): string {
+  return `${principal?.name ?? ""} ${address} ${action ?? ""} ${route} ${code}`.toLowerCase();
 }
 
 function denialColumns(): readonly TableColumn<Denial>[] {
