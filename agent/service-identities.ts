@@ -23,7 +23,7 @@ export const NO_SERVICE_IDENTITIES: ServiceIdentities = {
 
 export interface HeldIdentity {
   readonly source: IdentitySource;
-  /** Why there is no certificate yet, or why the last renewal failed. */
+  /** Why a certificate is missing, or why the last renewal failed. */
   readonly problem: string | undefined;
   release(): void;
 }

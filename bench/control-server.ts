@@ -62,7 +62,7 @@ export async function startServer(folder: string, token?: string, more: readonly
   };
 }
 
-/** The root of the chain that the server presents. It was started here, so nobody else can answer. */
+/** The root of the chain that the server presents. It was started here, so no other server can answer. */
 async function authorityOf(url: string): Promise<string> {
   const socket = connectTls({ host: "127.0.0.1", port: Number(new URL(url).port), rejectUnauthorized: false });
   await once(socket, "secureConnect");

@@ -82,7 +82,7 @@ function announce({ addresses, firstToken, outside }: Server, data: string, sign
   say([...lines, ""].join("\n"));
 }
 
-/** What a person does on another machine. A join token contains the fingerprint. */
+/** The commands for another machine. A join token contains the fingerprint. */
 function howToJoin({ url, fingerprint }: NonNullable<Server["outside"]>): string[] {
   const pin = fingerprint === undefined ? "" : ` --fingerprint ${fingerprint}`;
   return [

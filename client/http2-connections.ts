@@ -136,7 +136,7 @@ export class Http2Connections {
       stream.destroy(new Error("no answer in time")),
     );
     return new Promise((resolve, reject) => {
-      stream.once("response", ({ [constants.HTTP2_HEADER_STATUS]: status, ...rest }: AnswerHeaders) => {
+      stream.once("response", ({ ":status": status, ...rest }: AnswerHeaders) => {
         cancel();
         resolve({
           status: Number(status),

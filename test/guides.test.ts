@@ -6,7 +6,7 @@ import { guideBlocks, guideSteps, jsonValues, projectRoot } from "#test/kit";
 
 /** Blocks that are not commands: by guide and marker (or language, where there is none) the test that reads them. */
 const READ_BY: Record<string, Record<string, string>> = {
-  "access.md": { settings: "test/settings/sign-in.test.ts" },
+  "access.md": { settings: "test/settings/sign-in.test.ts", refusal: "test/authorization/guide.test.ts" },
   "agent.md": {
     definitions: "test/agent/guide.test.ts",
     "data app.yaml": "test/agent/guide.test.ts",
@@ -33,6 +33,17 @@ const READ_BY: Record<string, Record<string, string>> = {
     "run: call.ts": "test/client/package.test.ts",
     "run: lead.ts": "test/client/package.test.ts",
     text: "test/client/package.test.ts",
+  },
+  "sidecar.md": {
+    picture: "test/sidecar/guide.test.ts",
+    definition: "test/sidecar/guide.test.ts",
+    rules: "test/sidecar/guide.test.ts",
+    verbs: "test/sidecar/guide.test.ts",
+  },
+  "tls.md": {
+    settings: "test/settings/tls-guide.test.ts",
+    "needs a free port 8500": "test/settings/tls-guide.test.ts",
+    "needs another machine": "test/settings/tls-guide.test.ts",
   },
   "security.md": {
     "needs a stopped server": "test/access/security-guide.test.ts",

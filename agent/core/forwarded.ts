@@ -1,4 +1,5 @@
 /** Paths and headers that cross the agent on the way to the control API and back. Pure. */
+import { setOwn } from "#base";
 
 /**
  * Headers of a request that the control API reads. Other headers stay here: hop-by-hop headers, cookies, the caller's claims about
@@ -38,7 +39,8 @@ export type HeaderFields = Readonly<Record<string, string | string[] | undefined
 export function forwardedRequestHeaders(headers: HeaderFields): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined && REQUEST_HEADERS.has(name)) kept[name] = Array.isArray(value) ? value.join(", ") : value;
+    if (value !== undefined && REQUEST_HEADERS.has(name))
+      setOwn(kept, name, Array.isArray(value) ? value.join(", ") : value);
   }
   return kept;
 }

@@ -4,7 +4,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Readable } from "node:stream";
-import { messageOf } from "#base";
+import { messageOf, setOwn } from "#base";
 import { ClientErrors, type Transport, type TransportRequest, type TransportResponse } from "#client";
 import { AgentErrors } from "../api.ts";
 import { forwardedAnswerHeaders } from "../core/forwarded.ts";
@@ -80,7 +80,7 @@ function requestOf(
   authorization: string,
 ): TransportRequest {
   const sent: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) if (value !== undefined) sent[name] = value;
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) setOwn(sent, name, value);
   const { "content-type": type = "application/octet-stream", ...rest } = sent;
   return {
     method: method as TransportRequest["method"],

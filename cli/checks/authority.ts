@@ -10,9 +10,11 @@ export const authority: DoctorCheck = {
   async run({ control, server }) {
     if ("problem" in (await server)) return { level: "skip", detail: "the server does not answer" };
     try {
-      const { state, problem = "", certificates } = await withControlCalls(control, ({ identity }) =>
-        identity.authority(),
-      );
+      const {
+        state,
+        problem = "",
+        certificates,
+      } = await withControlCalls(control, ({ identity }) => identity.authority());
       if (state === "none") return { level: "skip", detail: "no certificate was needed yet" };
       if (state !== "ready") return { level: "fail", detail: problem, next: "posthouse authority" };
       const issuing = certificates.findLast((one) => one.state === "issuing");

@@ -1,5 +1,6 @@
 /** `posthouse acl test ACTION`: whether this token, another one, a person or policies may do an action, and which rule decides. */
 import type { Command } from "commander";
+import { own } from "#base";
 import type { AclCheck, AclCheckQuery } from "#access/api";
 import { controlAction } from "../control-verb.ts";
 import { detailText } from "../detail.ts";
@@ -26,8 +27,8 @@ export function define(command: Command, context: VerbContext): void {
     "posthouse acl test config:reveal --namespace prod --user ann --group developers",
   ]);
   controlAction(command, context, async ({ client, args: [action = ""], options, terminal }) => {
-    const text = (name: string) => options[name] as string | undefined;
-    const listed = (name: string) => (options[name] as string[] | undefined)?.join(",");
+    const text = (name: string) => own(options, name) as string | undefined;
+    const listed = (name: string) => (own(options, name) as string[] | undefined)?.join(",");
     const resource = Object.fromEntries(FIELDS.map((field) => [field, text(field)]));
     const subject = { token: text("of"), policies: listed("policy"), user: text("user"), groups: listed("group") };
     const query: AclCheckQuery = { action, ...givenOnly({ ...resource, ...subject }) };

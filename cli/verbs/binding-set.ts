@@ -1,5 +1,6 @@
 /** `posthouse binding set SUBJECT --policy NAME`: gives policies to a person or to a group of the identity provider. */
 import type { Command } from "commander";
+import { own } from "#base";
 import type { BindingBody } from "#access/api";
 import { controlAction } from "../control-verb.ts";
 import { casOption, givenOnly, withExamples } from "../options.ts";
@@ -20,7 +21,7 @@ export function define(command: Command, context: VerbContext): void {
     "posthouse binding set user:ann@example.com --policy operator",
   ]);
   controlAction(command, context, async ({ client, args: [subject = ""], options, terminal }) => {
-    const names = (option: string) => options[option] as string[] | undefined;
+    const names = (option: string) => own(options, option) as string[] | undefined;
     const body: BindingBody = {
       policies: names("policy") ?? [],
       ...givenOnly({ namespaces: names("namespaces"), apps: names("apps"), services: names("services") }),

@@ -1,8 +1,8 @@
 /**
- * The part of a config that a reader sees when its rights differ by key. Readers whose rights look at no key have no view, and share what was made
- * for all. A view has an id, so that the topic of a watch can name it. Pure.
+ * The part of a config that a reader sees when its rights differ by key. Readers whose rights look at no key have no view, and share
+ * one result. A view has an id, so that the topic of a watch can name it. Pure.
  */
-import { setOwn } from "#base";
+import { own, setOwn } from "#base";
 import type { EffectiveConfig, SetName } from "../api.ts";
 
 export interface KeyView {
@@ -36,7 +36,7 @@ export function viewedConfig(config: EffectiveConfig, masked: EffectiveConfig, v
   const items: EffectiveConfig["items"] = {};
   for (const [key, item] of Object.entries(masked.items)) {
     if (!view.sees(config, key)) continue;
-    setOwn(items, key, view.seesSecret(config, key) ? (config.items[key] ?? item) : item);
+    setOwn(items, key, view.seesSecret(config, key) ? (own(config.items, key) ?? item) : item);
   }
   return { ...config, items };
 }

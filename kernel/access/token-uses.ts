@@ -2,7 +2,7 @@
  * When and from where tokens and sign-ins were last used. A request costs a look-up. Once a minute a member writes what it noted, in one
  * transaction for all of them.
  */
-import { AppError, decodeJson, encodeJson, type Host } from "#base";
+import { AppError, decodeJson, encodeJson, own, type Host } from "#base";
 import { commit, type Store } from "#store";
 import { mergedShard, minuteOf, shardOf, USE_SHARDS, USE_STEP_MS, type Use, type UseShard } from "./core/use-book.ts";
 import { ACCESS_PREFIX } from "./token-record.ts";
@@ -55,7 +55,7 @@ export class TokenUses {
   }
 
   lastUse(id: string): LastUse | undefined {
-    const stored = this.#stored.get(shardOf(id))?.[id];
+    const stored = own(this.#stored.get(shardOf(id)) ?? {}, id);
     const noted = this.#noted.get(id);
     const use = stored && (!noted || stored[0] > noted[0]) ? stored : noted;
     return use && { at: new Date(use[0] * USE_STEP_MS).toISOString(), from: use[1] };

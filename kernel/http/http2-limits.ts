@@ -78,8 +78,8 @@ export function limitSessions(host: Host, server: Http2SecureServer, requestMsMa
 }
 
 /**
- * Node resets a destroyed stream with the code of success, which looks like the end of a whole answer. A cut answer must look cut, as it does
- * over HTTP/1.1.
+ * Node resets a destroyed stream with the code of success, which looks like the end of a whole answer. A cut answer must look cut, as
+ * it does over HTTP/1.1.
  */
 function resetWhenCut(session: ServerHttp2Session, stream: ServerHttp2Stream): void {
   const destroy = stream.destroy.bind(stream);

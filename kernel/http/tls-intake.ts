@@ -1,6 +1,6 @@
 /**
- * The first byte of each connection to a TLS port. A client that speaks plain HTTP receives an answer that names the scheme, unless it is on
- * this machine and may do so. A client that sends nothing is cut.
+ * The first byte of each connection to a TLS port. A client that speaks plain HTTP receives an answer that names the scheme, unless it is
+ * on this machine and may do so. A client that sends nothing is cut.
  */
 import type { Server as NetServer, Socket } from "node:net";
 import type { Host } from "#base";

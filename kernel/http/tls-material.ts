@@ -33,8 +33,8 @@ const SUITES = [
 ].join(":");
 
 /**
- * TLS 1.2 and 1.3, with forward secrecy and authenticated encryption. No session is resumed: a resumed one is not verified again, and connections to
- * the control plane live long.
+ * TLS 1.2 and 1.3, with forward secrecy and authenticated encryption. No session is resumed: a resumed one is not verified again, and
+ * connections to the control plane live long.
  */
 export const TLS_POLICY = {
   minVersion: "TLSv1.2",

@@ -91,7 +91,8 @@ export class AuthorityKeys {
     const root = issuingRoot(record);
     if (root?.sealed === undefined) {
       throw IdentityErrors.ROTATION_NOT_POSSIBLE(
-        "The key of the root is not here, because only an intermediate was imported. Import another intermediate, or rotate the root to replace the imported authority.",
+        "The key of the root is not here, because only an intermediate was imported. " +
+          "Import another intermediate, or rotate the root to replace the imported authority.",
       );
     }
     const pair = await this.#openRoot(root, root.sealed);

@@ -92,7 +92,7 @@ export const Settings = Type.Object(
       Type.String({
         minLength: 1,
         description:
-          "PEM certificate chain of those ports, read again after each change. Absent: one from the certificate authority of the control plane.",
+          "PEM certificate chain of those ports, read again after each change. Absent: one from the control plane's own authority.",
       }),
     ),
     tlsKeyFile: Type.Optional(Type.String({ minLength: 1, description: "PEM key of tlsCertFile." })),

@@ -1,4 +1,4 @@
-/** The facts behind the routes of service rules: the released rules of a namespace, and the calls that were observed. */
+/** Facts behind the routes of service rules: the released rules of a namespace, and the calls that were observed. */
 import type { FastifyInstance } from "fastify";
 import type { ConfigServer } from "#config-server";
 import { serviceRulesPlugin } from "#sidecar/control";

@@ -1,4 +1,4 @@
-/** Policies at the control API: the parts of lists and watches that a caller sees, the keys that it changes, and when a change takes effect. */
+/** Policies at the control API: the parts of lists and watches that a caller sees, the keys that it changes, and when changes apply. */
 import { createHash } from "node:crypto";
 import { afterAll, expect, test } from "vitest";
 import { eventually, hangSignal, withControl, within } from "#test/kit";

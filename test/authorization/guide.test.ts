@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ACTIONS, BUILT_IN_POLICIES, builtInRights } from "#authorization";
+import { type Action, ACTIONS, BUILT_IN_POLICIES, builtInRights, missingRule, type Resource } from "#authorization";
 
 const guide = readFileSync(join(import.meta.dirname, "../../docs/guides/access.md"), "utf8");
 
@@ -19,6 +19,19 @@ test("the guide lists what each built-in policy allows", () => {
     return `| \`${name}\` | ${actions.map((action) => `\`${action}\``).join(", ")} |`;
   });
   expect(rowsAfter("built-in policies")).toEqual(rows);
+});
+
+test("the refusal of the guide has the rule that is missing", () => {
+  const [, block = ""] = /<!-- refusal -->\n```json\n([^]*?)```/.exec(guide) ?? [];
+  const { action, resource, rule, detail } = JSON.parse(block) as {
+    action: Action;
+    resource: Resource;
+    rule: unknown;
+    detail: string;
+  };
+  expect(missingRule(action, resource)).toEqual(rule);
+  expect(builtInRights(["editor"]).allows(action, resource)).toBe(false);
+  expect(detail).toContain(builtInRights(["editor"]).decide(action, resource).why);
 });
 
 test("the guide lists every action with its fields", () => {

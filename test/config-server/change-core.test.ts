@@ -309,10 +309,10 @@ test("a search finds keys and lines in order, no secrets and no binary values, a
   ]);
   expect(all.hits[0]).toEqual({ ...NAME, version: 7, key: "b", line: 2, text: "two needle" });
   expect(all.hits[2]?.text.length).toBeLessThan(250);
-  expect([searchIn([release], "needle", { limit: 1 }), searchIn([release], "needle", { limit: 2 }).hits.length]).toEqual([
-    { hits: all.hits.slice(0, 1), more: true },
-    2,
-  ]);
+  expect([
+    searchIn([release], "needle", { limit: 1 }),
+    searchIn([release], "needle", { limit: 2 }).hits.length,
+  ]).toEqual([{ hits: all.hits.slice(0, 1), more: true }, 2]);
   expect(searchIn([release], "needle", { limit: 2 }).more).toBe(true);
   expect(searchIn([release], "absent", { limit: 1 })).toEqual({ hits: [], more: false });
 });

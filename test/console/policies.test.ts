@@ -39,7 +39,8 @@ describe.runIf(hasBrowser)("the page Access", () => {
     await editor.click();
     await page.keyboard.press("Control+A");
     await page.keyboard.insertText(
-      'rules:\n  - effect: allow\n    actions: [registry:read, "locks:*"]\n  - effect: deny\n    actions: [locks:break]\n    on: { namespace: ["prod*"] }\n',
+      'rules:\n  - effect: allow\n    actions: [registry:read, "locks:*"]\n' +
+        '  - effect: deny\n    actions: [locks:break]\n    on: { namespace: ["prod*"] }\n',
     );
     await dialog.getByRole("button", { name: "Save policy" }).click();
     const row = page.getByRole("row").filter({ hasText: "orders-team" });

@@ -3,7 +3,7 @@ import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readStickyKey } from "#gateway";
-import { ownTls, readTls } from "../../server/certificates.ts";
+import { ownTls, readTls as readTlsFiles } from "../../server/certificates.ts";
 import { tempFolder, testHost } from "#test/kit";
 
 const NAMES = ["localhost", "127.0.0.1"];
@@ -58,6 +58,8 @@ test("a certificate of the operator's that is damaged, missing or of another key
   await ownTls(testHost({ seed: 1 }), one, NAMES);
   await ownTls(testHost({ seed: 2 }), two, NAMES);
   const [cert, key] = [join(one, "gateway.pem"), join(one, "gateway-key.pem")];
+  const readTls = (certFile: string, keyFile: string) =>
+    readTlsFiles({ certFile, keyFile, of: "the gateway", settings: "gatewayCertFile and gatewayKeyFile" });
   await expect(readTls(cert, key)).resolves.toBeDefined();
   await expect(readTls(cert, join(two, "gateway-key.pem"))).rejects.toMatchObject({ code: "TLS_UNREADABLE" });
   await expect(readTls(join(one, "none.pem"), key)).rejects.toMatchObject({ code: "TLS_UNREADABLE" });

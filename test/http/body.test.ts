@@ -99,7 +99,7 @@ test("every route of the control API refuses a hostile body before it is parsed,
 test("every route of the agent that takes a body states how large it may be", () => {
   const host = testHost();
   const app = createHttpServer(host, { name: "agent" });
-  agentPlugin(app, {} as LocalAgent);
+  agentPlugin(app, {} as LocalAgent, new AbortController().signal);
   agentFlags(app, host, {} as LocalAgent);
   expect(app.unlimitedRoutes).toEqual([]);
 });

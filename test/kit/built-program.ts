@@ -12,7 +12,7 @@ import { eventually, tempFolder } from "./temp.ts";
 const run = promisify(execFile);
 
 export interface BuiltProgram extends AsyncDisposable {
-  /** Like `dist` of the package. Nobody changes it, because other files use it. */
+  /** Like `dist` of the package. Never changed, because other files use it. */
   readonly dist: string;
 }
 

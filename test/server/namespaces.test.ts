@@ -17,7 +17,11 @@ test("namespaces of services and config are listed once, within the token's limi
     const { json } = await control.call("GET", "/v1/namespaces");
     return JSON.stringify(json) === '{"namespaces":["billing","shop"]}';
   });
-  const { json: token } = await control.call("POST", "/v1/tokens", { name: "a", policies: ["agent"], namespaces: ["shop"] });
+  const { json: token } = await control.call("POST", "/v1/tokens", {
+    name: "a",
+    policies: ["agent"],
+    namespaces: ["shop"],
+  });
   const headers = { authorization: `Bearer ${String(token["token"])}` };
   await eventually("a limited caller sees its own", async () => {
     const { json } = await control.call("GET", "/v1/namespaces", undefined, headers);

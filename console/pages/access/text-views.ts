@@ -71,7 +71,8 @@ export const viewsText = defineText(
     unbound: "Binding removed",
     noBindings: "No bindings yet",
     noBindingsText:
-      "People who sign in by OpenID Connect get the policies that are bound to their groups or to them. Without a binding, that sign-in is refused.",
+      "People who sign in by OpenID Connect get the policies that are bound to their groups or to them. Without a binding, " +
+      "that sign-in is refused.",
     limits: "Limits",
     noLimits: "No limits",
     who: "Who",
@@ -140,7 +141,8 @@ export const viewsText = defineText(
     ttl_86400: "1 day",
     joinOnce: "Run this on the machine. The token is shown only here; it works once.",
     joinPlain:
-      "This page came over plain HTTP, and a join needs TLS. Put the address in that other machines reach, and start the server with --host if it listens on loopback only.",
+      "This page came over plain HTTP, and a join needs TLS. Enter the address that other machines reach, and start the server " +
+      "with --host if it listens on loopback only.",
     joinThen: "Then start it:",
     done: "Done",
     expires: "Expires",

@@ -92,7 +92,8 @@ export const certificatesText = defineText(
     importConfirm: "Import",
     importDone: "Authority imported",
     importText:
-      "A root, or an intermediate with its issuers. It is announced and then issues, as in a rotation. The key is sealed in the store at once.",
+      "A root, or an intermediate with its issuers. It is announced and then issues, as in a rotation. The key is sealed in " +
+      "the store at once.",
     importCertificate: "Certificates (PEM)",
     importKey: "Key (PEM, PKCS #8)",
     importCommandHint: "The command reads both from files, so that the key is in no shell history.",

@@ -38,7 +38,8 @@ export const rulesText = defineText(
     cannotEdit: "This text has a form that only you can change: edit it as text.",
     noRules: "No rules yet",
     noRulesText:
-      "Every service accepts every caller. Write the first rule, such as “orders may call stock”, and look at what it would deny before you release it.",
+      "Every service accepts every caller. Write the first rule, such as “orders may call stock”, and look at what it would " +
+      "deny before you release it.",
     secret: "The text is a secret, so it cannot be edited here.",
     problems: (count: number) => plural(count, "problem", "problems"),
     checking: "Checking…",

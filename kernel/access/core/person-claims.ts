@@ -2,6 +2,7 @@
  * The user and the groups in the claims of an identity provider. Nothing is guessed: a name that another person could choose is not
  * used, and a list of groups that cannot be read whole is an error, because a missing group could hold the rule that denies. Pure.
  */
+import { own } from "#base";
 import type { SignedInPerson } from "./token-sign-in.ts";
 
 /** Characters of a user's name and of a group's name, as bindings allow them. */
@@ -83,5 +84,5 @@ function groupsFrom(
 
 /** An own member of the claims, so that `constructor` is not a claim of every person. */
 function claim(claims: ProviderClaims, name: string): unknown {
-  return Object.hasOwn(claims, name) ? claims[name] : undefined;
+  return own(claims, name);
 }

@@ -9,7 +9,7 @@ export interface VerifiedPeer {
   readonly expiresAtMs: number;
 }
 
-/** The URIs in a certificate's alternative names, as Node writes them: names with a comma or a quote are in quotes, so never a SPIFFE id. */
+/** The URIs in a certificate's alternative names, as Node writes them. A name in quotes is never a SPIFFE id. */
 export function urisOf(subjectAltName: string | undefined): string[] {
   return (subjectAltName ?? "")
     .split(", ")

@@ -3,6 +3,7 @@
  * twentieth of a millisecond, and handing it to a thread and back ten times as much.
  */
 import { createPublicKey, type KeyObject, sign, verify, type webcrypto } from "node:crypto";
+import { own } from "#base";
 
 /** A key as the library passes it through. */
 interface DirectKey {
@@ -44,7 +45,7 @@ export function directKey(node: KeyObject, algorithm: object): webcrypto.CryptoK
 /** Undefined for Ed25519, which has its own. @throws Error for any other hash */
 function hashOf({ name, hash }: SignatureAlgorithm): string | undefined {
   if (name === "Ed25519") return undefined;
-  const found = HASHES[typeof hash === "object" ? hash.name : (hash ?? "")];
+  const found = own(HASHES, typeof hash === "object" ? hash.name : (hash ?? ""));
   if (found === undefined) throw new Error(`the hash of a signature is not one of ${Object.keys(HASHES).join(", ")}`);
   return found;
 }
