@@ -62,8 +62,8 @@ export class AuthorityKeys {
     this.#issuer = {
       id: found.id,
       key: await this.#open(found.sealed, found.id, certificate),
-      name: await subjectName(certificate),
-      keyIdentifier: await subjectKeyIdentifier(certificate),
+      name: subjectName(certificate),
+      keyIdentifier: subjectKeyIdentifier(certificate),
       expiresAtMs: found.expiresAtMs,
       chain: found.certificate + found.chain,
     };

@@ -2,10 +2,18 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate as NodeCertificate } from "node:crypto";
 import type { Random } from "#base";
 import { BACKDATE_MS, INTERMEDIATE_MS, ROOT_MS } from "../core/authority-record.ts";
+import { DER_TAGS, derOid } from "./der.ts";
+import { contentOf, DerReader, type DerValue } from "./der-reader.ts";
 import { directCrypto, directKey } from "./direct-crypto.ts";
 import { keyIdentifier, spkiOf, x509Library } from "./library.ts";
 
+const { octets, sequence } = DER_TAGS;
 const SERIAL_BYTES = 16;
+/** ASN.1 values that are read in a certificate: an imported one of a company has dozens of extensions at most. */
+const VALUES_MAX = 400;
+/** The tag of the extensions of a certificate, and the type of its key identifier. */
+const EXTENSIONS = 0xa3;
+const KEY_IDENTIFIER = derOid("2.5.29.14");
 
 /** A certificate of the authority, and its key. */
 export interface AuthorityPair {
@@ -55,23 +63,37 @@ export async function makeIntermediate(
     nowMs,
     spki: spkiOf(key),
     signer: root.key,
-    issuerKeyIdentifier: await subjectKeyIdentifier(root.certificate),
+    issuerKeyIdentifier: subjectKeyIdentifier(root.certificate),
     levels: 0,
   });
   return { certificate, key };
 }
 
 /** The key identifier in a certificate; undefined when it has none, as in some imported ones. */
-export async function subjectKeyIdentifier(certificate: NodeCertificate): Promise<Buffer | undefined> {
-  const x509 = await x509Library();
-  const found = new x509.X509Certificate(certificate.raw).getExtension(x509.SubjectKeyIdentifierExtension);
-  return found ? Buffer.from(found.keyId, "hex") : undefined;
+export function subjectKeyIdentifier({ raw }: NodeCertificate): Buffer | undefined {
+  const reader = new DerReader(VALUES_MAX);
+  const fields = fieldsOf(reader, raw);
+  const extensions = reader.within(contentOf(fields.at(-1), EXTENSIONS), sequence);
+  for (const extension of extensions) {
+    const [type, ...rest] = reader.all(contentOf(extension, sequence));
+    if (type?.whole.equals(KEY_IDENTIFIER) !== true) continue;
+    return reader.only(contentOf(rest.at(-1), octets), octets).content;
+  }
+  return undefined;
 }
 
 /** The subject of a certificate in DER. */
-export async function subjectName(certificate: NodeCertificate): Promise<Buffer> {
-  const x509 = await x509Library();
-  return Buffer.from(new x509.X509Certificate(certificate.raw).subjectName.toArrayBuffer());
+export function subjectName({ raw }: NodeCertificate): Buffer {
+  // After the serial number, the algorithm, the issuer and the validity.
+  const name = fieldsOf(new DerReader(VALUES_MAX), raw)[5];
+  contentOf(name, sequence);
+  return name?.whole ?? raw;
+}
+
+/** The fields of a certificate that an authority has: of version 3, which its basic constraints need. Rules: RFC 5280, section 4.1. */
+function fieldsOf(reader: DerReader, raw: Buffer): DerValue[] {
+  const [signed] = reader.within(raw, sequence);
+  return reader.all(contentOf(signed, sequence));
 }
 
 function newKey(): KeyObject {

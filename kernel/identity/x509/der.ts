@@ -1,13 +1,11 @@
-/**
- * Writes DER, for the one structure that is made hundreds of times a second: a certificate of a workload. Everything that comes from
- * outside is read by a library. Rules: X.690.
- */
+/** Writes DER, for the one structure that is made hundreds of times a second: a certificate of a workload. Rules: X.690. */
 
 /** Tags of X.690 that certificates use. */
 export const DER_TAGS = {
   integer: 0x02,
   bits: 0x03,
   octets: 0x04,
+  oid: 0x06,
   utf8: 0x0c,
   utc: 0x17,
   time: 0x18,
@@ -53,5 +51,5 @@ export function derOid(text: string): Buffer {
       sevens.unshift((left & 0x7f) | 0x80);
     return sevens;
   });
-  return der(0x06, Buffer.from(octets));
+  return der(DER_TAGS.oid, Buffer.from(octets));
 }
