@@ -11,6 +11,7 @@ import { replaceFile } from "#base/files";
 import { isLoopback } from "#http";
 import type { CertificateAuthority } from "#identity";
 import { certificateEnd, ownTls, readTls, type TlsMaterial } from "./certificates.ts";
+import { keepingIssuer } from "./kept-certificate.ts";
 import { OwnCertificate } from "./own-certificate.ts";
 import type { Parts } from "./roles/parts.ts";
 
@@ -44,7 +45,7 @@ async function ownCertificate(parts: Parts): Promise<GatewayCertificate | undefi
   if (!control || (await isThere(join(folderOf(parts), "ca-key.pem")))) return undefined;
   const certificate = stack.use(new OwnCertificate(host, namesOf(parts)));
   try {
-    await certificate.start(control.authority);
+    await certificate.start(keepingIssuer(host, control.authority, { path: join(folderOf(parts), "gateway.json") }));
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     host.log.warn(

@@ -2,9 +2,11 @@
  * The certificate by which a gateway calls services through their sidecars: the one of its join, or one of the authority in this process.
  * The authority is not created for it: without one, no service has an ingress.
  */
+import { join } from "node:path";
 import { messageOf, TaskGroup, Trigger, type Host } from "#base";
 import type { CertificateAuthority } from "#identity";
 import { parseSpiffeId, type IdentitySource } from "#identity/core";
+import { keepingIssuer } from "./kept-certificate.ts";
 import { OwnCertificate } from "./own-certificate.ts";
 import type { Parts } from "./roles/parts.ts";
 
@@ -12,29 +14,36 @@ import type { Parts } from "./roles/parts.ts";
 const RETRY_MS = 5_000;
 
 /** Undefined for a gateway that has neither joined nor an authority in its process: it uses the plain ports of services. */
-export function gatewayIdentity({ host, stack, control, identity }: Parts, name: string): IdentitySource | undefined {
+export function gatewayIdentity(
+  { host, settings, stack, control, identity }: Parts,
+  name: string,
+): IdentitySource | undefined {
   const joined = identity?.source;
   if (joined?.current && parseSpiffeId(joined.current.spiffeId)?.workload.kind === "gateway") return joined;
   if (!control) return undefined;
   const own = stack.use(new OwnCertificate(host, []));
   const tasks = stack.use(new TaskGroup(host.log));
+  const path = join(settings.data, "tls", "gateway-identity.json");
   tasks.run("certificate of the gateway", (signal) =>
-    startOnce(host, own, { authority: control.authority, name, signal }),
+    startOnce(host, own, { authority: control.authority, name, path, signal }),
   );
   return own;
 }
 
 async function startOnce(
-  { clock, log }: Host,
+  host: Host,
   own: OwnCertificate,
-  { authority, name, signal }: { authority: CertificateAuthority; name: string; signal: AbortSignal },
+  {
+    authority,
+    name,
+    path,
+    signal,
+  }: { authority: CertificateAuthority; name: string; path: string; signal: AbortSignal },
 ): Promise<void> {
-  const workload = { kind: "gateway", name } as const;
-  const issuer = {
-    // No names beside the SPIFFE id: it serves nothing by this certificate.
-    issueOwn: () => authority.issueOwn({ dns: [], ips: [] }, workload),
-    onChange: (listener: () => void) => authority.onChange(listener),
-  };
+  const { clock, log } = host;
+  const kept = keepingIssuer(host, authority, { path, gateway: name });
+  // No names beside the SPIFFE id: it serves nothing by this certificate.
+  const issuer = { ...kept, issueOwn: () => kept.issueOwn({ dns: [], ips: [] }) };
   const news = new Trigger();
   const end = authority.onChange(() => news.fire());
   try {

@@ -2,6 +2,7 @@
  * TLS of this process's own listeners: the control API, the operations port and the agent's port. All of them serve one certificate: the
  * operator's, from files; or this machine's, from the authority of the control plane.
  */
+import { join } from "node:path";
 import { type Host } from "#base";
 import { isLoopback, type ListenerTls, type TlsSource } from "#http";
 import type { IdentitySource } from "#identity/core";
@@ -9,18 +10,14 @@ import { type Settings, spellings } from "#settings";
 import { ServerErrors } from "./api.ts";
 import { certificateEnd, type TlsFiles } from "./certificates.ts";
 import { FileCertificate } from "./file-certificate.ts";
-import { type CertificateIssuer, OwnCertificate } from "./own-certificate.ts";
+import { type KeepingAuthority, keepingIssuer } from "./kept-certificate.ts";
+import { OwnCertificate } from "./own-certificate.ts";
 
-type TlsSettings = Pick<Settings, "tls" | "insecurePlaintext" | "tlsCertFile" | "tlsKeyFile" | "tlsNames">;
+type TlsSettings = Pick<Settings, "data" | "tls" | "insecurePlaintext" | "tlsCertFile" | "tlsKeyFile" | "tlsNames">;
 
 /** Whether a listener at an address speaks TLS. `--insecure-plaintext` keeps what `tls: auto` would encrypt in the clear. */
 export function usesTls({ tls, insecurePlaintext }: TlsSettings, address: string): boolean {
   return tls === "auto" ? !isLoopback(address) && !insecurePlaintext : tls === "on";
-}
-
-/** The authority of the control plane, as listeners need it. */
-export interface ListenerAuthority extends CertificateIssuer {
-  bundle(): { readonly pem: string };
 }
 
 export interface ListenerTlsOptions {
@@ -53,8 +50,9 @@ export class ListenerCertificate implements AsyncDisposable {
   }
 
   /** Gets the certificate from the authority, unless files have it. Resolves when the listeners may begin. @throws IDENTITY_… */
-  async start(authority: ListenerAuthority): Promise<void> {
-    await this.#own?.start(authority);
+  async start(authority: KeepingAuthority): Promise<void> {
+    const path = join(this.#options.settings.data, "tls", "listeners.json");
+    await this.#own?.start(keepingIssuer(this.#host, authority, { path }));
     if (!this.#files) return;
     const files = this.#files;
     files.setBundle(authority.bundle().pem);

@@ -1,6 +1,6 @@
 /**
  * This member's certificate for its listeners, from the authority of the control plane. It is issued again at half its life, when the
- * names of the machine change, and when the authority does. The key never leaves the process.
+ * names of the machine change, and when the authority does. The key stays in the process and its data folder.
  */
 import { hostname, networkInterfaces } from "node:os";
 import { isIP } from "node:net";
@@ -16,9 +16,14 @@ const JITTER = 0.2;
 /** Addresses of one machine in its certificate: the authority's limit, less the names. */
 const ADDRESSES_MAX = 24;
 
-/** The part of the authority that the certificate needs. */
+export interface OwnNames {
+  readonly dns: readonly string[];
+  readonly ips: readonly string[];
+}
+
+/** The part of the authority that the certificate needs. `issuedAtMs`: absent for a certificate that was issued now. */
 export interface CertificateIssuer {
-  issueOwn(names: { readonly dns: readonly string[]; readonly ips: readonly string[] }): Promise<IdentityMaterial>;
+  issueOwn(names: OwnNames): Promise<IdentityMaterial & { readonly issuedAtMs?: number }>;
   onChange(listener: () => void): () => void;
 }
 
@@ -89,9 +94,9 @@ export class OwnCertificate implements IdentitySource, AsyncDisposable {
     try {
       const ips = names.filter((name) => isIP(name) !== 0);
       const material = await issuer.issueOwn({ dns: names.filter((name) => isIP(name) === 0), ips });
-      const nowMs = this.#host.clock.now();
-      const halfMs = (material.expiresAtMs - nowMs) / 2;
-      this.#renewMs = nowMs + halfMs * (1 - JITTER * this.#host.random.float());
+      const { expiresAtMs, issuedAtMs = this.#host.clock.now() } = material;
+      const halfMs = (expiresAtMs - issuedAtMs) / 2;
+      this.#renewMs = issuedAtMs + halfMs * (1 - JITTER * this.#host.random.float());
       this.current = material;
     } catch (error) {
       this.#renewMs = 0;
