@@ -103,7 +103,6 @@ export async function createAgent(parentHost: Host, parts: AgentParts): Promise<
   };
   return {
     async listen() {
-      identity?.start();
       agent.start(definitions);
       const listeners = await listenLocally(app, { socket, settings });
       tasks.run("definitions", (signal) => files.follow(reload, signal));

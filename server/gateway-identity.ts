@@ -21,7 +21,7 @@ export function gatewayIdentity(
   const joined = identity?.source;
   if (joined?.current && parseSpiffeId(joined.current.spiffeId)?.workload.kind === "gateway") return joined;
   if (!control) return undefined;
-  const own = stack.use(new OwnCertificate(host, []));
+  const own = stack.use(new OwnCertificate(host, [], control.authority.revocations));
   const tasks = stack.use(new TaskGroup(host.log));
   const path = join(settings.data, "tls", "gateway-identity.json");
   tasks.run("certificate of the gateway", (signal) =>

@@ -70,7 +70,7 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
   await closeFolder(host, settings.data);
   await using stack = new AsyncDisposableStack();
   const identity = await openHostIdentity(host, settings);
-  if (identity) stack.use(identity);
+  if (identity) stack.use(identity).start();
   const parts: Parts = {
     host: await withTelemetry(host, settings, stack),
     settings,

@@ -5,7 +5,7 @@
 import { hostname, networkInterfaces } from "node:os";
 import { isIP } from "node:net";
 import { type Host, messageOf, TaskGroup, Trigger } from "#base";
-import type { IdentityMaterial, IdentitySource } from "#identity/core";
+import type { IdentityMaterial, IdentitySource, Revocations } from "#identity/core";
 
 /** Milliseconds between two looks at the machine's names and at the time. */
 const LOOK_MS = 30_000;
@@ -35,10 +35,12 @@ export class OwnCertificate implements IdentitySource, AsyncDisposable {
   readonly #wake = new Trigger();
   #names = "";
   #renewMs = 0;
+  readonly revocations: Revocations | undefined;
   current: IdentityMaterial | undefined;
 
   /** `more`: names beside those of the machine. */
-  constructor(host: Host, more: readonly string[]) {
+  constructor(host: Host, more: readonly string[], revocations?: Revocations) {
+    this.revocations = revocations;
     this.#host = host;
     this.#more = more;
     this.#tasks = new TaskGroup(host.log);

@@ -77,7 +77,7 @@ export class SidecarCounters {
     });
     this.#handshakes = metrics.counter({
       name: "posthouse_sidecar_handshake_failures_total",
-      help: "TLS handshakes that failed, by the side of this host and the reason.",
+      help: "TLS handshakes that failed, and connections that a revocation ended, by the side of this host and the reason.",
       labelNames: ["service", "side", "reason"],
     });
     this.#moves = metrics.counter({

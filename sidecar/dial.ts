@@ -4,7 +4,7 @@ import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from "n
 import { messageOf, type Clock } from "#base";
 import type { DialGuard } from "#base/dial";
 import { admissionOf, MESH_PROTOCOL, type Admission } from "#identity/core";
-import { requireServer, type MeshCredentials } from "#identity/mesh";
+import { requireServer, type MeshCredentials, type RevocationTest } from "#identity/mesh";
 import { peerFailureOf, type PeerFailure } from "./peer.ts";
 import { resetSocket } from "./relay.ts";
 
@@ -19,6 +19,7 @@ export interface MeshTarget {
   readonly port: number;
   /** The workload that the certificate must be for. */
   readonly spiffeId: string;
+  readonly isRevoked: RevocationTest;
 }
 
 /** The reason why a connection was not established. */
@@ -53,7 +54,7 @@ export async function dialIngress(
     socket: raw,
     secureContext: context,
     rejectUnauthorized: true,
-    checkServerIdentity: requireServer(target.spiffeId),
+    checkServerIdentity: requireServer(target.spiffeId, target.isRevoked),
     ALPNProtocols: [MESH_PROTOCOL],
     allowHalfOpen: true,
   };

@@ -37,9 +37,11 @@ export class Egress {
   readonly #host: Host;
   readonly #parts: EgressParts;
   readonly #server: Server;
-  readonly #relays: Relays<undefined>;
+  /** Each with the serial number of the ingress. */
+  readonly #relays: Relays<string>;
   readonly #flow;
   readonly #sockets = new Set<Socket>();
+  readonly #endRevoked: () => void;
   #loggedAtMs = -Infinity;
   #lastProblem: string | undefined;
 
@@ -53,11 +55,22 @@ export class Egress {
     });
     this.#relays = new Relays(host, undefined);
     this.#flow = parts.counters.flow(options.service, "egress");
+    this.#endRevoked = parts.identity.onRevoked(() => this.#cutRevoked());
     // Paused, so that no byte is read before there is somewhere to send it.
     this.#server = createServer(
       { allowHalfOpen: true, pauseOnConnect: true, noDelay: true },
       (socket) => void this.#take(socket),
     );
+  }
+
+  /** Ends the connections to ingresses whose certificates were revoked meanwhile. */
+  #cutRevoked(): void {
+    const { identity, counters } = this.#parts;
+    this.#relays.cutWhere((serial) => {
+      if (!identity.isRevoked(serial)) return false;
+      counters.handshakeFailed(this.options.service, "egress", "revoked");
+      return true;
+    });
   }
 
   get server(): Server {
@@ -144,11 +157,13 @@ export class Egress {
     }: { spiffeId: string; signal: AbortSignal } & { credentials: NonNullable<MeshIdentity["credentials"]> },
   ): Promise<Dialed> {
     const { load, hostname, port } = endpoint;
-    const { counters, guard } = this.#parts;
+    const { counters, guard, identity } = this.#parts;
+    const { isRevoked } = identity;
     load.inFlight += 1;
     load.cluster.inFlight += 1;
     try {
-      const dialed = await dialIngress({ clock: this.#host.clock, guard }, { hostname, port, spiffeId }, credentials, {
+      const target = { hostname, port, spiffeId, isRevoked };
+      const dialed = await dialIngress({ clock: this.#host.clock, guard }, target, credentials, {
         connectMs: CONNECT_MS_MAX,
         signal,
       });
@@ -184,7 +199,10 @@ export class Egress {
       },
       this.#host.clock.monotonic(),
     );
-    this.#relays.add(relay, undefined);
+    const serial = socket.getPeerX509Certificate()?.serialNumber ?? "";
+    this.#relays.add(relay, serial);
+    // By now it may be.
+    if (this.#parts.identity.isRevoked(serial)) this.#cutRevoked();
   }
 
   /** Takes no new connections, waits for those under way for at most `drainMs`, and cuts the rest. */
@@ -192,6 +210,7 @@ export class Egress {
     this.#server.close();
     this.target.close();
     await this.#relays.close(drainMs);
+    this.#endRevoked();
     for (const socket of this.#sockets) socket.destroy();
   }
 }

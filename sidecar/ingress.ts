@@ -11,7 +11,7 @@ import { meshTlsOptions, type MeshIdentity } from "#identity/mesh";
 import type { RuleBook } from "./core/service-rules.ts";
 import type { SidecarCounters } from "./counters.ts";
 import { CONNECTIONS_MAX, HANDSHAKE_MS_MAX, LOCAL_CONNECT_MS_MAX } from "./limits.ts";
-import { checkClient, peerFailureOf, type PeerFailure } from "./peer.ts";
+import { checkClient, peerFailureOf, revokedText, type PeerFailure } from "./peer.ts";
 import { Relay, resetSocket } from "./relay.ts";
 import { Relays } from "./relays.ts";
 
@@ -55,6 +55,7 @@ export interface IngressRefusal {
 interface Caller {
   readonly workload: WorkloadName;
   readonly spiffeId: string;
+  readonly serial: string;
   readonly address: string;
 }
 
@@ -67,6 +68,7 @@ export class Ingress {
   readonly #flow;
   /** Sockets below TLS by their peer's address and port, since only these can be reset. */
   readonly #raw = new Map<string, Socket>();
+  readonly #endRevoked: () => void;
   #draining = false;
 
   constructor(host: Host, options: IngressOptions, parts: IngressParts) {
@@ -87,6 +89,7 @@ export class Ingress {
     this.#server.on("connection", (raw: Socket) => this.#onRaw(raw));
     this.#server.on("tlsClientError", (error: Error & { code?: string }, socket) => this.#onFailure(error, socket));
     this.#server.on("secureConnection", (socket) => this.#onSecure(socket));
+    this.#endRevoked = parts.identity.onRevoked(() => this.#cutRevoked());
     parts.identity.onChange(() => this.#renew());
     this.#renew();
   }
@@ -143,8 +146,8 @@ export class Ingress {
 
   #onSecure(socket: TLSSocket): void {
     socket.on("error", () => {});
-    const { credentials } = this.#parts.identity;
-    const peer = checkClient(socket, credentials?.trustDomain ?? "");
+    const { credentials, isRevoked } = this.#parts.identity;
+    const peer = checkClient(socket, { trustDomain: credentials?.trustDomain ?? "", isRevoked });
     if (peer.failure) {
       this.#refuse(peer.failure, peer.detail, socket);
       return this.#close(socket, "untrusted");
@@ -228,6 +231,21 @@ export class Ingress {
       this.#host.clock.monotonic(),
     );
     this.#relays.add(relay, caller);
+    // By now it may be.
+    if (this.#parts.identity.isRevoked(caller.serial)) this.#cutRevoked();
+  }
+
+  /** Ends the connections of callers whose certificates were revoked meanwhile. */
+  #cutRevoked(): void {
+    const { counters, identity } = this.#parts;
+    const { namespace, service } = this.options;
+    this.#relays.cutWhere(({ serial, spiffeId: caller, address }) => {
+      if (!identity.isRevoked(serial)) return false;
+      counters.handshakeFailed(service, "ingress", "revoked");
+      const detail = revokedText(serial);
+      this.#parts.onRefused({ namespace, service, address, caller, reason: "revoked", detail });
+      return true;
+    });
   }
 
   /** After a change of the rules: ends the connections that they no longer allow. */
@@ -249,6 +267,7 @@ export class Ingress {
     this.#draining = true;
     this.#server.close();
     await this.#relays.close(drainMs);
+    this.#endRevoked();
     for (const raw of this.#raw.values()) raw.destroy();
   }
 }

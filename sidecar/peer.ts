@@ -1,6 +1,7 @@
 /** The other side of a TLS connection: its SPIFFE id, or why its certificate is not accepted. */
 import type { TLSSocket } from "node:tls";
 import { formatSpiffeId, spiffeIdOfNames, type WorkloadName } from "#identity/core";
+import type { RevocationTest } from "#identity/mesh";
 
 /** Why a handshake failed, for metrics and logs. */
 const PEER_FAILURES = [
@@ -17,7 +18,12 @@ const PEER_FAILURES = [
 export type PeerFailure = (typeof PEER_FAILURES)[number];
 
 export type CheckedPeer =
-  | { readonly workload: WorkloadName; readonly spiffeId: string; readonly failure?: undefined }
+  | {
+      readonly workload: WorkloadName;
+      readonly spiffeId: string;
+      readonly serial: string;
+      readonly failure?: undefined;
+    }
   | { readonly failure: PeerFailure; readonly detail: string };
 
 const FAILURES: ReadonlyMap<string, PeerFailure> = new Map([
@@ -36,7 +42,10 @@ export function peerFailureOf(code: string): PeerFailure {
 }
 
 /** Checks the client of a completed handshake. TLS has compared its certificate with the bundle already. */
-export function checkClient(socket: TLSSocket, trustDomain: string): CheckedPeer {
+export function checkClient(
+  socket: TLSSocket,
+  { trustDomain, isRevoked }: { readonly trustDomain: string; readonly isRevoked: RevocationTest },
+): CheckedPeer {
   const certificate = socket.getPeerX509Certificate();
   if (!certificate) return { failure: "no-certificate", detail: "the caller has no certificate" };
   const { authorized, authorizationError } = socket;
@@ -44,14 +53,16 @@ export function checkClient(socket: TLSSocket, trustDomain: string): CheckedPeer
     const code = String(authorizationError);
     return { failure: peerFailureOf(code), detail: `the caller's certificate is not accepted: ${code}` };
   }
-  return checkName(certificate.subjectAltName, trustDomain);
-}
-
-function checkName(names: string | undefined, trustDomain: string): CheckedPeer {
-  const id = spiffeIdOfNames(names);
+  const { serialNumber: serial, subjectAltName } = certificate;
+  if (isRevoked(serial)) return { failure: "revoked", detail: revokedText(serial) };
+  const id = spiffeIdOfNames(subjectAltName);
   if (!id) return { failure: "wrong-name", detail: "the certificate does not have exactly one known SPIFFE id" };
   const spiffeId = formatSpiffeId(id);
   if (id.trustDomain !== trustDomain)
     return { failure: "wrong-name", detail: `${spiffeId} is not in the trust domain ${trustDomain}` };
-  return { workload: id.workload, spiffeId };
+  return { workload: id.workload, spiffeId, serial };
+}
+
+export function revokedText(serial: string): string {
+  return `the certificate ${serial.toLowerCase()} was revoked`;
 }

@@ -1,7 +1,8 @@
 /** The identity of an agent that has joined: its certificate, renewed in time, and the authorities that it trusts, both kept on disk. */
 import { messageOf, TaskGroup, type Host } from "#base";
 import { fetchTransport, type Transport, workloadCalls, type WorkloadCalls } from "#client";
-import type { IdentityMaterial, IdentitySource } from "#identity/core";
+import { type IdentityMaterial, type IdentitySource, RevokedSerials } from "#identity/core";
+import type { TrustBundle } from "#identity/api";
 import { AgentErrors, type AgentIdentityStatus } from "../api.ts";
 import { certificateFacts, certificateRequest } from "./certificate-request.ts";
 import { type ControlRecord, IdentityFolder, joinIncomplete, type StoredIdentity } from "./identity-folder.ts";
@@ -24,11 +25,13 @@ export class AgentIdentity implements AsyncDisposable {
   readonly #kept: KeptCertificate;
   readonly #stack = new AsyncDisposableStack();
   readonly #tasks: TaskGroup;
+  readonly #revocations = new RevokedSerials();
 
   constructor(host: Host, { folder, stored, urls = stored.control.urls }: AgentIdentityOptions) {
     this.control = { ...stored.control, urls: [...urls] };
     this.#host = host;
     this.#folder = folder;
+    this.#revocations.replace(stored.revoked);
     this.#kept = new KeptCertificate(
       host,
       {
@@ -36,6 +39,7 @@ export class AgentIdentity implements AsyncDisposable {
         request: (current) => this.#renew(current),
         save: (material) => folder.writeMaterial(material),
         stored: async () => (await folder.read())?.material,
+        revocations: this.#revocations,
       },
       stored.material,
     );
@@ -80,9 +84,12 @@ export class AgentIdentity implements AsyncDisposable {
     for await (const { event, data } of this.#calls.watchTrustBundle({ signal })) {
       if ((event !== "snapshot" && event !== "delta") || !data?.pem) continue;
       try {
-        await this.#kept.useBundle(data.pem);
+        // A member of an earlier version has no list.
+        const { pem, revoked = [...this.#revocations.serials] } = data as Partial<TrustBundle> & { pem: string };
+        if (this.#revocations.replace(revoked)) await this.#folder.writeRevoked(revoked);
+        await this.#kept.useBundle(pem);
       } catch (error) {
-        const message = AgentErrors.FOLDER_UNUSABLE(`The trusted authorities were not stored: ${messageOf(error)}`);
+        const message = AgentErrors.FOLDER_UNUSABLE(`The trust bundle was not stored: ${messageOf(error)}`);
         this.#host.log.error({ err: message, path: this.#folder.path }, message.message);
       }
     }

@@ -19,6 +19,8 @@ const FILES = {
   certificate: "certificate.pem",
   bundle: "bundle.pem",
   control: "control.json",
+  /** Serial numbers, as the latest trust bundle had them. */
+  revoked: "revoked.json",
   /** As control, while a join is under way. */
   pending: "joining.json",
 } as const;
@@ -36,6 +38,7 @@ export type ControlRecord = Static<typeof ControlRecord>;
 export interface StoredIdentity {
   readonly control: ControlRecord;
   readonly material: IdentityMaterial;
+  readonly revoked: readonly string[];
 }
 
 export class IdentityFolder {
@@ -87,6 +90,10 @@ export class IdentityFolder {
     return this.#write("bundle", bundle);
   }
 
+  writeRevoked(serials: readonly string[]): Promise<void> {
+    return this.#write("revoked", revokedText(serials));
+  }
+
   /** The identity of an agent that has joined; undefined before. @throws AGENT_JOIN_INCOMPLETE, AGENT_IDENTITY_DAMAGED */
   async read(): Promise<StoredIdentity | undefined> {
     const control = (await this.#control("control")) ?? (await this.#control("pending"));
@@ -97,7 +104,8 @@ export class IdentityFolder {
       await this.#read("bundle"),
     ];
     if (key === undefined || certificate === undefined || bundle === undefined) throw joinIncomplete(control);
-    return { control, material: this.#material({ key, certificate, bundle }) };
+    const revoked = readRevoked(await this.#read("revoked"));
+    return { control, material: this.#material({ key, certificate, bundle }), revoked };
   }
 
   #material({ key, certificate, bundle }: Pick<IdentityMaterial, "key" | "certificate" | "bundle">): IdentityMaterial {
@@ -145,6 +153,16 @@ export function joinIncomplete({ name, urls }: ControlRecord) {
     `A join as "${name}" was interrupted. Run it again with the same token: posthouse agent join ${urls[0]} --join-token … --name ${name}. ` +
       `If the control plane answers that the token was used, create one for this name: posthouse join-token create --name ${name}.`,
   );
+}
+
+export function revokedText(serials: readonly string[]): string {
+  return `${JSON.stringify(serials)}\n`;
+}
+
+/** Empty for a text that is missing or damaged: the next trust bundle has it again. */
+export function readRevoked(text: string | undefined): readonly string[] {
+  const value = text === undefined ? [] : parsed(text);
+  return matches(Type.Array(Type.String()), value) ? value : [];
 }
 
 function textOf(control: ControlRecord): string {

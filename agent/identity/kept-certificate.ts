@@ -3,7 +3,7 @@
  * in use, also after its end: the control plane decides what it accepts.
  */
 import { AppError, fullJitter, messageOf, TaskGroup, type Host } from "#base";
-import type { IdentityMaterial, IdentitySource } from "#identity/core";
+import type { IdentityMaterial, IdentitySource, Revocations } from "#identity/core";
 import { AgentErrors } from "../api.ts";
 import { renewalMs, standingAt } from "../core/certificate-times.ts";
 import type { CodedProblem } from "../reloader.ts";
@@ -23,6 +23,8 @@ export interface CertificateParts {
   readonly save: (material: IdentityMaterial) => Promise<void>;
   /** A certificate that another program has stored meanwhile, such as a new join; undefined: none. */
   readonly stored?: () => Promise<IdentityMaterial | undefined>;
+  /** A certificate among these is replaced at once, if the control plane still issues one. */
+  readonly revocations: Revocations;
 }
 
 export class KeptCertificate implements IdentitySource, AsyncDisposable {
@@ -41,6 +43,10 @@ export class KeptCertificate implements IdentitySource, AsyncDisposable {
     this.#current = current;
     this.#chance = host.random.float();
     this.#tasks = new TaskGroup(host.log);
+  }
+
+  get revocations(): Revocations {
+    return this.#parts.revocations;
   }
 
   get current(): IdentityMaterial | undefined {
@@ -88,12 +94,18 @@ export class KeptCertificate implements IdentitySource, AsyncDisposable {
     }
   }
 
+  /** Ends early when something was revoked. */
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
-    await this.#host.clock.sleep(ms, signal).catch(() => {});
+    const woken = new AbortController();
+    const end = this.revocations.onChange(() => woken.abort());
+    await this.#host.clock.sleep(ms, AbortSignal.any([signal, woken.signal])).catch(() => {});
+    end();
   }
 
   #dueMs(): number {
-    return this.#current === undefined ? 0 : renewalMs(certificateFacts(this.#current.certificate), this.#chance);
+    if (this.#current === undefined) return 0;
+    const facts = certificateFacts(this.#current.certificate);
+    return this.revocations.serials.has(facts.serial) ? 0 : renewalMs(facts, this.#chance);
   }
 
   async #newlyStored(): Promise<IdentityMaterial | undefined> {

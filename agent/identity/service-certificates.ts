@@ -8,13 +8,16 @@ import { join } from "node:path";
 import { messageOf, TaskGroup, Waiters, type Host } from "#base";
 import { replaceFile } from "#base/files";
 import type { WorkloadCalls } from "#client";
-import { formatSpiffeId, type IdentityMaterial } from "#identity/core";
+import { formatSpiffeId, type IdentityMaterial, RevokedSerials } from "#identity/core";
+import type { TrustBundle } from "#identity/api";
 import type { HeldIdentity, ServiceIdentities } from "../service-identities.ts";
 import { certificateFacts, certificateRequest, isForKey, newKey } from "./certificate-request.ts";
+import { readRevoked, revokedText } from "./identity-folder.ts";
 import { KeptCertificate } from "./kept-certificate.ts";
 
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
+const REVOKED_FILE = "revoked.json";
 /** Addresses that a service's certificate has beside its names, for callers on this host. */
 const OWN_ADDRESSES = ["127.0.0.1", "::1"];
 
@@ -42,6 +45,9 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
   readonly #tasks: TaskGroup;
   readonly #bundleNews = new Waiters();
   /** The latest trust bundle; undefined before the control plane sent one. */
+  readonly #revocations = new RevokedSerials();
+  /** The revocations of the last run are read. */
+  #restored: Promise<void> | undefined;
   #bundle: { readonly trustDomain: string; readonly pem: string } | undefined;
   #isFollowing = false;
 
@@ -80,7 +86,11 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
       holder: `the service ${key}`,
       request: (current: IdentityMaterial | undefined) => this.#request(name, current),
       save: (material: IdentityMaterial) => this.#save(file, material),
-      stored: () => stored(file, name),
+      stored: async () => {
+        await (this.#restored ??= this.#restore());
+        return stored(file, name);
+      },
+      revocations: this.#revocations,
     };
     const certificate = new KeptCertificate(this.#host, parts, undefined);
     certificate.start();
@@ -125,12 +135,30 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
     this.#tasks.run("trust bundle of services", async (signal) => {
       for await (const { event, data } of this.#calls.watchTrustBundle({ signal })) {
         if ((event !== "snapshot" && event !== "delta") || data === undefined) continue;
+        await this.#revoke((data as Partial<TrustBundle>).revoked);
         this.#bundle = { trustDomain: data.trustDomain, pem: data.pem };
         this.#bundleNews.wakeAll();
         if (data.pem === "") continue;
         for (const { certificate } of this.#kept.values()) await this.#trust(certificate, data.pem);
       }
     });
+  }
+
+  /** Undefined: the member is of an earlier version. */
+  async #revoke(serials: readonly string[] | undefined): Promise<void> {
+    await (this.#restored ??= this.#restore());
+    if (serials === undefined || !this.#revocations.replace(serials)) return;
+    try {
+      await mkdir(this.#folder, { recursive: true, mode: FOLDER_MODE });
+      await replaceFile(join(this.#folder, REVOKED_FILE), revokedText(serials), FILE_MODE);
+    } catch (error) {
+      this.#host.log.error({ err: error }, `the revoked certificates were not stored: ${messageOf(error)}`);
+    }
+  }
+
+  async #restore(): Promise<void> {
+    const text = await readFile(join(this.#folder, REVOKED_FILE), "utf8").catch(() => undefined);
+    this.#revocations.replace(readRevoked(text));
   }
 
   async #trust(certificate: KeptCertificate, pem: string): Promise<void> {

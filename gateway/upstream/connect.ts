@@ -46,7 +46,7 @@ export function openSocket(
   options: SocketOptions,
   done: Done,
 ): () => void {
-  const mesh = endpoint.ingress && identity?.credentials;
+  const mesh = (endpoint.ingress && identity?.credentials && identity) || undefined;
   if (endpoint.cluster.mesh === "required" && !mesh)
     return refuseLater("UPSTREAM_UNTRUSTED", "the cluster requires the mesh, and the gateway has no certificate", done);
   let target: DialTarget;
@@ -80,7 +80,11 @@ export function openSocket(
       return;
     }
     socket.off("error", onError);
-    if (mesh) return done(undefined, { socket, protocol: undefined });
+    if (mesh) {
+      // After those who hand the socket on have their listeners, since a peer may be revoked by now.
+      done(undefined, { socket, protocol: undefined });
+      return mesh.cutWhenRevoked(socket as TLSSocket);
+    }
     const { alpnProtocol } = socket as Partial<TLSSocket>;
     done(undefined, { socket, protocol: typeof alpnProtocol === "string" ? alpnProtocol : undefined });
   };
@@ -131,13 +135,15 @@ function connectTls(target: DialTarget, { cluster, serverName }: Endpoint, optio
 }
 
 /** To the ingress of a sidecar: with the gateway's own certificate, and only to the service that was registered. */
-function connectMesh(target: DialTarget, { ingress }: Endpoint, { context, trustDomain }: MeshCredentials): TLSSocket {
+function connectMesh(target: DialTarget, { ingress }: Endpoint, { credentials, isRevoked }: MeshIdentity): TLSSocket {
   const { namespace = "", service: name = "" } = ingress ?? {};
+  const { context, trustDomain } = credentials as MeshCredentials;
+  const spiffeId = formatSpiffeId({ trustDomain, workload: { kind: "service", namespace, name } });
   return tlsConnect({
     ...target,
     secureContext: context,
     rejectUnauthorized: true,
-    checkServerIdentity: requireServer(formatSpiffeId({ trustDomain, workload: { kind: "service", namespace, name } })),
+    checkServerIdentity: requireServer(spiffeId, isRevoked),
     ALPNProtocols: [MESH_PROTOCOL],
   });
 }

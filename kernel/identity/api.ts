@@ -4,6 +4,7 @@
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
+import { REVOKED_MAX } from "./core/revocations.ts";
 
 /** Life of a certificate in seconds: the longest and default one, and the shortest, below which clocks would matter. */
 export const CERTIFICATE_SECONDS = 86_400;
@@ -73,7 +74,8 @@ const nodeLimits = {
   ),
   services: Type.Optional(
     LimitNames(
-      "The only services that the node can register instances of, and get certificates for. Absent: it registers every service, and gets no certificate for any.",
+      "The only services that the node can register instances of, and get certificates for. " +
+        "Absent: it registers every service, and gets no certificate for any.",
     ),
   ),
 };
@@ -85,6 +87,11 @@ export const TrustBundle = Type.Object({
   revision: Type.Integer({ description: "Grows with each change of the bundle." }),
   pem: Type.String({ description: "Every root that is trusted now, in PEM. During a rotation there are two." }),
   fingerprints: Type.Array(Fingerprint, { description: "Of the roots, in the order of pem." }),
+  revoked: Type.Array(Type.String(), {
+    maxItems: REVOKED_MAX,
+    description: "Serial numbers of certificates that were revoked and have not ended, the last to end first.",
+  }),
+  revokedMore: Type.Integer({ minimum: 0, description: "Revoked certificates beyond the length of the list." }),
 });
 export type TrustBundle = Static<typeof TrustBundle>;
 
@@ -173,7 +180,8 @@ const overlapSeconds = Type.Optional(
     minimum: 0,
     maximum: ROTATION_SECONDS_MAX,
     description:
-      "Seconds that the new root is announced before certificates come from it, and that the old one stays trusted beyond the last certificate. " +
+      "Seconds that the new root is announced before certificates come from it, and that the old one stays trusted " +
+      "beyond the last certificate. " +
       "Absent: 8 days. A process that was away for longer joins again.",
   }),
 );

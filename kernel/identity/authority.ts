@@ -5,17 +5,18 @@
 import { generateKeyPairSync } from "node:crypto";
 import { AppError, deadline, decodeJson, encodeJson, messageOf, type Host, Trigger } from "#base";
 import { HttpErrors, WatchHub } from "#http";
-import { commit, type Store, type StoreEntry, View } from "#store";
+import { commit, type Store, type StoreEntry, type StoreEvent, View } from "#store";
 import { CERTIFICATE_SECONDS, IdentityErrors, type TrustBundle } from "./api.ts";
 import { AuthorityKeys } from "./authority-keys.ts";
 import { Certificates } from "./certificates.ts";
 import { type AuthorityRecord, BACKDATE_MS, firstAuthority, issuingRoot } from "./core/authority-record.ts";
 import type { IdentityMaterial } from "./core/identity-source.ts";
 import type { VerifiedPeer } from "./core/peer.ts";
+import { listedRevocations, RevokedSerials } from "./core/revocations.ts";
 import { formatSpiffeId, type WorkloadName } from "./core/spiffe-id.ts";
 import { PeerVerifier, type VerifyOptions } from "./peers.ts";
 import type { Sealer } from "./sealer.ts";
-import { AUTHORITY_KEY, IDENTITY_PREFIX, IdentityState, nodeKey, type NodeRecord } from "./state.ts";
+import { AUTHORITY_KEY, IDENTITY_PREFIX, IdentityState, nodeKey, type NodeRecord, REVOKED_PREFIX } from "./state.ts";
 import { randomSerial } from "./x509/authority-certificates.ts";
 import { type CheckedCsr, readCsr } from "./x509/csr.ts";
 import { makeLeaf } from "./x509/leaf.ts";
@@ -63,6 +64,8 @@ export class CertificateAuthority implements AsyncDisposable {
   readonly keys: AuthorityKeys;
   readonly state: IdentityState;
   readonly store: Store;
+  /** Those of the bundle. */
+  readonly revocations = new RevokedSerials();
   /** Fires when the record or the keys for secrets have changed. */
   readonly changed = new Trigger();
   readonly #host: Host;
@@ -101,7 +104,9 @@ export class CertificateAuthority implements AsyncDisposable {
         for (const entry of entries) this.state.put(entry);
         this.#peers.forget();
         this.hub.reset(revision);
-        this.#published = this.bundle().pem;
+        const { pem, revoked } = this.bundle();
+        this.#published = pem;
+        this.revocations.replace(revoked);
         this.#warnOfTrustDomain();
         this.#notify();
       },
@@ -110,10 +115,11 @@ export class CertificateAuthority implements AsyncDisposable {
           if (event.type === "put") this.state.put(event.entry);
           else this.state.delete(event.key);
         }
-        const { pem } = this.bundle();
-        const isNew = pem !== this.#published;
+        const pem = this.state.authority?.bundle ?? "";
+        // A revocation that leaves the store has no news for anybody: its certificate has ended long before.
+        const isNew = pem !== this.#published || events.some(isRevocation);
         this.#published = pem;
-        this.hub.publish(revision, isNew ? [{ topics: [BUNDLE_TOPIC], data: this.bundle() }] : []);
+        this.hub.publish(revision, isNew ? [{ topics: [BUNDLE_TOPIC], data: this.#newBundle() }] : []);
         if (events.some((event) => keyOfEvent(event) === AUTHORITY_KEY)) this.#notify();
       },
     });
@@ -162,10 +168,30 @@ export class CertificateAuthority implements AsyncDisposable {
     return this.state.authority?.record.trustDomain ?? this.#options.trustDomain;
   }
 
-  /** Every root that is trusted now. Empty before there is an authority. */
+  /** Every root that is trusted now, and what was revoked. Empty before there is an authority. */
   bundle(): TrustBundle {
     const { bundle = "", revision = 0, fingerprints = [] } = this.state.authority ?? {};
-    return { trustDomain: this.trustDomain, revision, pem: bundle, fingerprints: [...fingerprints] };
+    const all = this.state.revoked.entries().map(([serial, { expiresAtMs }]) => ({ serial, expiresAtMs }));
+    return {
+      trustDomain: this.trustDomain,
+      revision: Math.max(revision, this.state.revokedAtRevision),
+      pem: bundle,
+      fingerprints: [...fingerprints],
+      ...listedRevocations(all, this.#host.clock.now()),
+    };
+  }
+
+  #newBundle(): TrustBundle {
+    const bundle = this.bundle();
+    this.revocations.replace(bundle.revoked);
+    const { revokedMore } = bundle;
+    if (revokedMore > 0) {
+      this.#host.log.warn(
+        { revoked: bundle.revoked.length, revokedMore },
+        "more certificates are revoked than the trust bundle lists; sidecars accept the others until they end",
+      );
+    }
+    return bundle;
   }
 
   /** The fingerprint of the root that new certificates come from; undefined before there is an authority. */
@@ -365,8 +391,10 @@ export class CertificateAuthority implements AsyncDisposable {
   }
 }
 
-function keyOfEvent(
-  event: { readonly type: "put"; readonly entry: StoreEntry } | { readonly type: "delete"; readonly key: string },
-): string {
+function isRevocation(event: StoreEvent): boolean {
+  return event.type === "put" && event.entry.key.startsWith(REVOKED_PREFIX);
+}
+
+function keyOfEvent(event: StoreEvent): string {
   return event.type === "put" ? event.entry.key : event.key;
 }

@@ -38,6 +38,13 @@ interface Waiting {
   readonly done: PromiseWithResolvers<boolean>;
 }
 
+/** A node, as its own certificates and those that it requested name it. */
+interface NodeHolder {
+  readonly spiffeId: string;
+  /** Id of its principal. */
+  readonly principal: string;
+}
+
 export class Certificates {
   readonly #host: Host;
   readonly #store: Store;
@@ -135,9 +142,14 @@ export class Certificates {
     this.#host.log.info({ serial, spiffeId: record.spiffeId, by }, "certificate revoked");
   }
 
-  /** Revokes every listed certificate of a workload. Certificates that are being issued meanwhile are the caller's to prevent. */
-  async revokeAll(spiffeId: string, by: string): Promise<void> {
-    const serials = (await this.#stored()).filter(([, record]) => record.spiffeId === spiffeId);
+  /**
+   * Revokes the listed certificates of a node, and those that it requested for services. Certificates that are being issued meanwhile are
+   * the caller's to prevent.
+   */
+  async revokeAll({ spiffeId, principal }: NodeHolder, by: string): Promise<void> {
+    const serials = (await this.#stored()).filter(
+      ([, record]) => record.spiffeId === spiffeId || record.by === principal,
+    );
     for (let at = 0; at < serials.length; at += BATCH_MAX) {
       const part = serials.slice(at, at + BATCH_MAX);
       await this.#revokedLease.use((lease) =>

@@ -101,7 +101,7 @@ export class Joins {
       throw IdentityErrors.NAME_NOT_ALLOWED(`The request names ${csr.spiffeId}, but the node is ${spiffeId}.`);
     }
     // Of a node that had the name before.
-    await this.#authority.certificates.revokeAll(spiffeId, node.by);
+    await this.#authority.certificates.revokeAll({ spiffeId, principal: `${node.kind}:${node.name}` }, node.by);
     const issued = await this.#issue({ node, csr });
     this.#host.log.info({ spiffeId, joinToken: id, by: node.by }, "node joined");
     return { ...issued, node };
@@ -215,10 +215,8 @@ export class Joins {
     }
     // Without the node they are rejected already. Revoked ones stay so when a node of the same name joins.
     const workload = { kind, name };
-    await this.#authority.certificates.revokeAll(
-      formatSpiffeId({ trustDomain: this.#authority.trustDomain, workload }),
-      by,
-    );
+    const spiffeId = formatSpiffeId({ trustDomain: this.#authority.trustDomain, workload });
+    await this.#authority.certificates.revokeAll({ spiffeId, principal: `${kind}:${name}` }, by);
     this.#host.log.info({ kind, name, by }, "node removed");
   }
 

@@ -63,6 +63,8 @@ export class IdentityState {
   /** By serial number. */
   readonly certificates = new Map<string, CertificateRecord>();
   readonly revoked = new Map<string, RevokedRecord>();
+  /** Revision of the store at the latest revocation. */
+  revokedAtRevision = 0;
   /** By id. */
   readonly joinTokens = new Map<string, JoinTokenRecord>();
   /** By `KIND/NAME`. */
@@ -76,6 +78,7 @@ export class IdentityState {
 
   clear(): void {
     this.authority = undefined;
+    this.revokedAtRevision = 0;
     for (const map of [this.certificates, this.revoked, this.joinTokens, this.nodes]) map.clear();
   }
 
@@ -84,6 +87,7 @@ export class IdentityState {
     const found = this.#mapOf(key);
     if (!found) return;
     found.map.set(found.id, decodeJson(value));
+    if (found.map === this.revoked) this.revokedAtRevision = Math.max(this.revokedAtRevision, modRevision);
     if (found.map !== this.certificates) this.#onChange();
   }
 

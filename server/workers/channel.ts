@@ -3,7 +3,7 @@ import type { Metrics } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
 import type { Gateway, TlsIdentity } from "#gateway";
-import type { IdentityMaterial, IdentitySource } from "#identity/core";
+import { type IdentityMaterial, type IdentitySource, RevokedSerials } from "#identity/core";
 import type { FromWorker, Listening, ToWorker, WorkerStart } from "./messages.ts";
 import { RelayTransport } from "./relay.ts";
 
@@ -81,6 +81,8 @@ export class WorkerChannel {
         return this.#gateway?.setTls(message.tls);
       case "identity":
         return this.identity.receive(message.material);
+      case "revoked":
+        return void this.identity.revocations.replace(message.serials);
       case "stop":
         return this.#stop.abort(new Error("stopping"));
       case "values": {
@@ -106,6 +108,7 @@ export class WorkerChannel {
 }
 
 class ReceivedIdentity implements IdentitySource {
+  readonly revocations = new RevokedSerials();
   readonly #listeners = new Set<() => void>();
   current: IdentityMaterial | undefined;
 

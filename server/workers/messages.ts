@@ -70,6 +70,8 @@ export type ToWorker =
   | { readonly type: "tls"; readonly tls: NonNullable<GatewaySettings["tls"]> }
   /** The gateway's certificate with its key, in memory only. */
   | { readonly type: "identity"; readonly material: IdentityMaterial }
+  /** Serial numbers of certificates that are not accepted. */
+  | { readonly type: "revoked"; readonly serials: readonly string[] }
   /** News of another worker; undefined when that worker has ended. */
   | { readonly type: "news"; readonly worker: number; readonly news: PeerNews | undefined }
   | { readonly type: keyof WorkerAnswers; readonly id: number }

@@ -60,7 +60,7 @@ export class GatewayWorkers implements AsyncDisposable {
   /** Metric values of processes that have ended. */
   #ended: MetricValues = [];
   readonly #endFollowing: () => void;
-  readonly #endIdentity: (() => void) | undefined;
+  readonly #endIdentity: readonly ((() => void) | undefined)[];
   #tls: GatewaySettings["tls"];
   #asks = 0;
   #wasReady = false;
@@ -86,7 +86,11 @@ export class GatewayWorkers implements AsyncDisposable {
     this.#endFollowing = own.onChange(() => {
       for (const place of this.#places) this.#post(place, { type: "ports", own: own.list() });
     });
-    this.#endIdentity = options.identity?.onChange(() => this.#places.forEach((place) => this.#postIdentity(place)));
+    const { identity } = options;
+    this.#endIdentity = [
+      identity?.onChange(() => this.#places.forEach((place) => this.#postIdentity(place))),
+      identity?.revocations?.onChange(() => this.#places.forEach((place) => this.#postRevoked(place))),
+    ];
   }
 
   /** Starts all workers. @throws the system's own error, such as EADDRINUSE, with its `port`; dispose the workers then */
@@ -168,6 +172,7 @@ export class GatewayWorkers implements AsyncDisposable {
       case "online": {
         const { workers, start, dial } = this.#options;
         const rules = { loopback: dial.loopback, own: dial.own.list() };
+        this.#postRevoked(place);
         this.#postIdentity(place);
         const settings = { ...start.settings, tls: this.#tls };
         this.#post(place, { type: "start", start: { ...start, settings, dial: rules, worker, workers, replaces } });
@@ -230,6 +235,11 @@ export class GatewayWorkers implements AsyncDisposable {
     if (material) this.#post(place, { type: "identity", material });
   }
 
+  #postRevoked(place: Place): void {
+    const { serials } = this.#options.identity?.revocations ?? {};
+    if (serials) this.#post(place, { type: "revoked", serials: [...serials] });
+  }
+
   async #values(): Promise<readonly MetricValues[]> {
     const values = await Promise.all(this.#places.map((place) => this.#valuesOf(place)));
     return [this.#ended, ...values].filter(({ length }) => length > 0);
@@ -273,7 +283,7 @@ export class GatewayWorkers implements AsyncDisposable {
   /** All workers drain at once. A worker that outlasts the drain is killed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#endFollowing();
-    this.#endIdentity?.();
+    for (const end of this.#endIdentity) end?.();
     await this.#tasks[Symbol.asyncDispose]();
     this.#host.metrics.join(async () => []);
   }

@@ -3,10 +3,19 @@ import { once } from "node:events";
 import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { beforeAll, expect, test } from "vitest";
+import type { IdentityMaterial } from "#identity/core";
 import type { Instance } from "#registry/api";
 import { eventually, freePort } from "#test/kit";
 import { instance, oneRoute, runGateway, upstream } from "../gateway/kit.ts";
-import { ingressOf, meshAuthority, spiffeOf, TestMesh, testIdentity, type MeshAuthority } from "./mesh-kit.ts";
+import {
+  ingressOf,
+  meshAuthority,
+  serialOf,
+  spiffeOf,
+  TestMesh,
+  testIdentity,
+  type MeshAuthority,
+} from "./mesh-kit.ts";
 
 const GATEWAY_ID = "spiffe://posthouse/gateway/edge-1";
 
@@ -161,4 +170,24 @@ test("the certificates of both sides rotate under load, and no request fails", a
     await mesh.sidecar.metrics(),
   );
   expect(Number(admitted?.[1])).toBeGreaterThan(4);
+});
+
+test("a gateway ends its connections to a revoked ingress, and an ingress those of a revoked gateway", async () => {
+  await using service = await upstream();
+  const open = () => new Promise<number>((resolve) => service.server.getConnections((_error, count) => resolve(count)));
+  await using mesh = await meshGateway(service.port);
+  expect((await mesh.ask()).status).toBe(200);
+  expect(await open()).toBe(1);
+  const serial = serialOf(mesh.mesh.identities.get("orders")?.current as IdentityMaterial);
+  mesh.identity.revocations.replace([serial]);
+  await eventually("the kept connection ends", async () => (await open()) === 0);
+  const { status, text } = await mesh.ask();
+  expect([status, text]).toEqual([502, expect.stringContaining("UPSTREAM_UNTRUSTED")]);
+  mesh.identity.revocations.replace([]);
+  await eventually("the endpoint is tried again", async () => (await mesh.ask()).status === 200);
+
+  mesh.mesh.revocations.replace([serialOf(mesh.identity.current as IdentityMaterial)]);
+  await eventually("its connection ends, too", async () => (await open()) === 0);
+  expect((await mesh.ask()).status).toBe(502);
+  expect(await mesh.sidecar.metrics()).toContain('side="ingress",reason="revoked"');
 });

@@ -1,5 +1,5 @@
 /** A mesh for tests: an authority with an intermediate, identities that a test replaces, services, and the sidecars between them. */
-import { webcrypto } from "node:crypto";
+import { webcrypto, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { createServer, connect as netConnect, type AddressInfo, type Socket } from "node:net";
 import "reflect-metadata";
@@ -7,7 +7,7 @@ import * as x509 from "@peculiar/x509";
 import { DialGuard } from "#base/dial";
 import { OwnListeners } from "#base/address-class";
 import type { CatalogInstance } from "#gateway/balancing";
-import type { IdentityMaterial, IdentitySource } from "#identity/core";
+import { type IdentityMaterial, type IdentitySource, RevokedSerials } from "#identity/core";
 import { Sidecar, type IngressRefusal, type MeshService } from "#sidecar";
 import { eventually, testHost } from "#test/kit";
 
@@ -93,14 +93,21 @@ export async function meshAuthority(name = "mesh"): Promise<MeshAuthority> {
   };
 }
 
+/** The serial number of a leaf, as a trust bundle has it. */
+export function serialOf({ certificate }: Pick<IdentityMaterial, "certificate">): string {
+  return new X509Certificate(certificate).serialNumber.toLowerCase();
+}
+
 export interface TestIdentity extends IdentitySource {
+  readonly revocations: RevokedSerials;
   set(material: IdentityMaterial | undefined): void;
 }
 
-export function testIdentity(material?: IdentityMaterial): TestIdentity {
+export function testIdentity(material?: IdentityMaterial, revocations = new RevokedSerials()): TestIdentity {
   const listeners = new Set<() => void>();
   let current = material;
   return {
+    revocations,
     get current() {
       return current;
     },
@@ -150,6 +157,8 @@ export async function tcpService(
 export class TestMesh {
   readonly authority: MeshAuthority;
   readonly identities = new Map<string, TestIdentity>();
+  /** Revoked certificates, as every sidecar knows them. */
+  readonly revocations = new RevokedSerials();
   readonly #instances = new Map<string, CatalogInstance[]>();
   readonly #followers = new Map<string, Set<(instances: readonly CatalogInstance[]) => void>>();
   readonly #ruleFollowers = new Set<(text: string | undefined) => void>();
@@ -163,7 +172,7 @@ export class TestMesh {
   async identity(service: string): Promise<TestIdentity> {
     const known = this.identities.get(service);
     if (known) return known;
-    const made = testIdentity(await this.authority.issue(spiffeOf(service)));
+    const made = testIdentity(await this.authority.issue(spiffeOf(service)), this.revocations);
     this.identities.set(service, made);
     return made;
   }

@@ -1,5 +1,7 @@
 /** The current certificate of a workload, for everything that speaks TLS in its name. Listeners are called after each renewal. */
 
+import type { Revocations } from "./revocations.ts";
+
 /** All texts are PEM. */
 export interface IdentityMaterial {
   readonly spiffeId: string;
@@ -16,4 +18,6 @@ export interface IdentitySource {
   readonly current: IdentityMaterial | undefined;
   /** Calls the listener after each change of `current`. Returns the function that ends it. */
   onChange(listener: () => void): () => void;
+  /** Peers that are rejected although their certificate is valid otherwise. Absent: unknown. */
+  readonly revocations?: Revocations | undefined;
 }

@@ -2,6 +2,7 @@
 export * from "./authority-record.ts";
 export * from "./identity-source.ts";
 export * from "./peer.ts";
+export * from "./revocations.ts";
 export * from "./spiffe-id.ts";
 export { altNames, spiffeIdOfNames } from "./alt-names.ts";
 export { admissionByte, admissionOf, MESH_PROTOCOL, type Admission } from "./mesh.ts";

@@ -1,5 +1,5 @@
 /** The identity of a workload in the form that TLS needs: one context for all connections until the certificate or the roots change. */
-import { createSecureContext, type SecureContext } from "node:tls";
+import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { messageOf, type Host } from "#base";
 import { parseSpiffeId, type IdentityMaterial, type IdentitySource } from "../core/mod.ts";
 import { meshTlsOptions } from "./tls-options.ts";
@@ -10,18 +10,28 @@ export interface MeshCredentials {
   readonly trustDomain: string;
 }
 
+/** Whether a certificate was revoked, by its serial number as TLS writes it. */
+export type RevocationTest = (serial: string) => boolean;
+
 export class MeshIdentity implements Disposable {
   readonly #host: Host;
   readonly #source: IdentitySource;
   readonly #listeners = new Set<() => void>();
-  readonly #end: () => void;
+  readonly #revocationListeners = new Set<() => void>();
+  readonly #ends: readonly (() => void)[];
   #material: IdentityMaterial | undefined;
   #credentials: MeshCredentials | undefined;
 
   constructor(host: Host, source: IdentitySource) {
     this.#host = host;
     this.#source = source;
-    this.#end = source.onChange(() => this.#take());
+    const { revocations } = source;
+    this.#ends = [
+      source.onChange(() => this.#take()),
+      revocations?.onChange(() => {
+        for (const listener of this.#revocationListeners) listener();
+      }) ?? (() => {}),
+    ];
     this.#take();
   }
 
@@ -32,6 +42,28 @@ export class MeshIdentity implements Disposable {
 
   onChange(listener: () => void): void {
     this.#listeners.add(listener);
+  }
+
+  /** Whether the certificate of a peer was revoked. */
+  readonly isRevoked: RevocationTest = (serial) => this.#source.revocations?.serials.has(serial.toLowerCase()) ?? false;
+
+  /** Calls the listener when other certificates are revoked. Returns the function that ends it. */
+  onRevoked(listener: () => void): () => void {
+    this.#revocationListeners.add(listener);
+    return () => void this.#revocationListeners.delete(listener);
+  }
+
+  /** Destroys an established connection as soon as its peer's certificate is revoked. */
+  cutWhenRevoked(socket: TLSSocket): void {
+    const serial = socket.getPeerX509Certificate()?.serialNumber ?? "";
+    const look = () => {
+      if (!this.isRevoked(serial)) return;
+      socket.destroy(
+        Object.assign(new Error("the certificate of the other side was revoked"), { code: "CERT_REVOKED" }),
+      );
+    };
+    socket.once("close", this.onRevoked(look));
+    look();
   }
 
   /** Material that TLS does not accept changes nothing: the earlier certificate stays in use. */
@@ -55,7 +87,8 @@ export class MeshIdentity implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#end();
+    for (const end of this.#ends) end();
     this.#listeners.clear();
+    this.#revocationListeners.clear();
   }
 }

@@ -2,6 +2,7 @@
 import { constants } from "node:crypto";
 import type { PeerCertificate, SecureContextOptions } from "node:tls";
 import { formatSpiffeId, spiffeIdOfNames, type IdentityMaterial } from "../core/mod.ts";
+import type { RevocationTest } from "./mesh-identity.ts";
 
 const CIPHERS = [
   "TLS_AES_128_GCM_SHA256",
@@ -30,9 +31,15 @@ export function meshTlsOptions({ key, certificate, bundle }: IdentityMaterial): 
   };
 }
 
-/** In place of the check of a host name: the server must be this workload. */
-export function requireServer(spiffeId: string): (host: string, certificate: PeerCertificate) => Error | undefined {
-  return (_host, { subjectaltname }) => {
+/** In place of the check of a host name: the server must be this workload, and its certificate not revoked. */
+export function requireServer(
+  spiffeId: string,
+  isRevoked: RevocationTest,
+): (host: string, certificate: PeerCertificate) => Error | undefined {
+  return (_host, { subjectaltname, serialNumber }) => {
+    if (isRevoked(serialNumber)) {
+      return Object.assign(new Error(`the certificate ${serialNumber} was revoked`), { code: "CERT_REVOKED" });
+    }
     const id = spiffeIdOfNames(subjectaltname);
     const found = id && formatSpiffeId(id);
     if (found === spiffeId) return undefined;

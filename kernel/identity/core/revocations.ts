@@ -1,0 +1,54 @@
+/** Serial numbers of certificates that were revoked before their end, for those who check a certificate without the control plane. */
+
+export interface Revocations {
+  /** In lower case. */
+  readonly serials: ReadonlySet<string>;
+  /** Calls the listener after each change. Returns the function that ends it. */
+  onChange(listener: () => void): () => void;
+}
+
+/**
+ * Serial numbers in a trust bundle. Each leaves when its certificate ends, so only a large removal comes near it; all of them are 150 KB,
+ * which every agent receives at each revocation.
+ */
+export const REVOKED_MAX = 4_096;
+
+export class RevokedSerials implements Revocations {
+  readonly #listeners = new Set<() => void>();
+  #serials: ReadonlySet<string> = new Set();
+
+  get serials(): ReadonlySet<string> {
+    return this.#serials;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Returns whether there was a change. */
+  replace(list: readonly string[]): boolean {
+    const serials = new Set(list);
+    if (serials.size === this.#serials.size && serials.isSubsetOf(this.#serials)) return false;
+    this.#serials = serials;
+    for (const listener of this.#listeners) listener();
+    return true;
+  }
+}
+
+/** What decides which certificates are listed: the ones that end last, since they would do harm for longest. */
+export interface Revoked {
+  readonly serial: string;
+  readonly expiresAtMs: number;
+}
+
+/** The serial numbers for a trust bundle, and how many certificates did not fit. */
+export function listedRevocations(
+  all: Iterable<Revoked>,
+  nowMs: number,
+): { readonly revoked: string[]; readonly revokedMore: number } {
+  const lasting = [...all].filter(({ expiresAtMs }) => expiresAtMs > nowMs);
+  lasting.sort((a, b) => b.expiresAtMs - a.expiresAtMs);
+  const revoked = lasting.slice(0, REVOKED_MAX).map(({ serial }) => serial);
+  return { revoked, revokedMore: lasting.length - revoked.length };
+}
