@@ -4,7 +4,6 @@
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
-import { REVOKED_MAX } from "./core/revocations.ts";
 
 /** Life of a certificate in seconds: the longest and default one, and the shortest, below which clocks would matter. */
 export const CERTIFICATE_SECONDS = 86_400;
@@ -28,6 +27,11 @@ const LIMIT_NAMES_MAX = 256;
  */
 export const ROTATION_SECONDS = 8 * 86_400;
 export const ROTATION_SECONDS_MAX = 365 * 86_400;
+/**
+ * Serial numbers in a trust bundle. Each leaves when its certificate ends, so only a large removal comes near it; all of them are 150 KB,
+ * which every agent receives at each revocation.
+ */
+export const REVOKED_MAX = 4_096;
 
 const Fingerprint = Type.String({ description: "SHA-256 of the certificate in DER, 64 hexadecimal digits." });
 const Time = Type.String({ format: "date-time" });

@@ -6,7 +6,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { AppError, deadline, decodeJson, encodeJson, messageOf, type Host, Trigger } from "#base";
 import { HttpErrors, WatchHub } from "#http";
 import { commit, type Store, type StoreEntry, type StoreEvent, View } from "#store";
-import { CERTIFICATE_SECONDS, IdentityErrors, type TrustBundle } from "./api.ts";
+import { CERTIFICATE_SECONDS, IdentityErrors, REVOKED_MAX, type TrustBundle } from "./api.ts";
 import { AuthorityKeys } from "./authority-keys.ts";
 import { Certificates } from "./certificates.ts";
 import { type AuthorityRecord, BACKDATE_MS, firstAuthority, issuingRoot } from "./core/authority-record.ts";
@@ -177,7 +177,7 @@ export class CertificateAuthority implements AsyncDisposable {
       revision: Math.max(revision, this.state.revokedAtRevision),
       pem: bundle,
       fingerprints: [...fingerprints],
-      ...listedRevocations(all, this.#host.clock.now()),
+      ...listedRevocations(all, { nowMs: this.#host.clock.now(), max: REVOKED_MAX }),
     };
   }
 

@@ -1,6 +1,7 @@
 /** Revocations in the trust bundle: how they get there, how they leave, and how many there may be. */
 import { expect, test } from "vitest";
-import { listedRevocations, REVOKED_MAX } from "#identity/core";
+import { REVOKED_MAX } from "#identity/api";
+import { listedRevocations } from "#identity/core";
 import { tempFolder } from "#test/kit";
 import { ORDERS, requestFor, SPIFFE_ORDERS, startAuthority, WallClock } from "./kit.ts";
 
@@ -42,7 +43,7 @@ test("revoked certificates are in the bundle and in its watch until they end, al
 
 test("beyond its limit the bundle has the certificates that end last, and counts the others", () => {
   const all = Array.from({ length: REVOKED_MAX + 3 }, (_, at) => ({ serial: String(at), expiresAtMs: 1_000 + at }));
-  const { revoked, revokedMore } = listedRevocations(all, 1_000);
+  const { revoked, revokedMore } = listedRevocations(all, { nowMs: 1_000, max: REVOKED_MAX });
   expect([revoked.length, revokedMore]).toEqual([REVOKED_MAX, 2]);
   expect(revoked[0]).toBe(String(REVOKED_MAX + 2));
   expect(revoked).not.toContain("2");

@@ -7,12 +7,6 @@ export interface Revocations {
   onChange(listener: () => void): () => void;
 }
 
-/**
- * Serial numbers in a trust bundle. Each leaves when its certificate ends, so only a large removal comes near it; all of them are 150 KB,
- * which every agent receives at each revocation.
- */
-export const REVOKED_MAX = 4_096;
-
 export class RevokedSerials implements Revocations {
   readonly #listeners = new Set<() => void>();
   #serials: ReadonlySet<string> = new Set();
@@ -42,13 +36,13 @@ export interface Revoked {
   readonly expiresAtMs: number;
 }
 
-/** The serial numbers for a trust bundle, and how many certificates did not fit. */
+/** The serial numbers for a trust bundle, `max` at most, and how many certificates did not fit. */
 export function listedRevocations(
   all: Iterable<Revoked>,
-  nowMs: number,
+  { nowMs, max }: { readonly nowMs: number; readonly max: number },
 ): { readonly revoked: string[]; readonly revokedMore: number } {
   const lasting = [...all].filter(({ expiresAtMs }) => expiresAtMs > nowMs);
   lasting.sort((a, b) => b.expiresAtMs - a.expiresAtMs);
-  const revoked = lasting.slice(0, REVOKED_MAX).map(({ serial }) => serial);
+  const revoked = lasting.slice(0, max).map(({ serial }) => serial);
   return { revoked, revokedMore: lasting.length - revoked.length };
 }

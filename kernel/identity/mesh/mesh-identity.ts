@@ -2,16 +2,13 @@
 import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { messageOf, type Host } from "#base";
 import { parseSpiffeId, type IdentityMaterial, type IdentitySource } from "../core/mod.ts";
-import { meshTlsOptions } from "./tls-options.ts";
+import { meshTlsOptions, type RevocationTest } from "./tls-options.ts";
 
 export interface MeshCredentials {
   readonly context: SecureContext;
   readonly material: IdentityMaterial;
   readonly trustDomain: string;
 }
-
-/** Whether a certificate was revoked, by its serial number as TLS writes it. */
-export type RevocationTest = (serial: string) => boolean;
 
 export class MeshIdentity implements Disposable {
   readonly #host: Host;

@@ -2,7 +2,6 @@
 import { constants } from "node:crypto";
 import type { PeerCertificate, SecureContextOptions } from "node:tls";
 import { formatSpiffeId, spiffeIdOfNames, type IdentityMaterial } from "../core/mod.ts";
-import type { RevocationTest } from "./mesh-identity.ts";
 
 const CIPHERS = [
   "TLS_AES_128_GCM_SHA256",
@@ -30,6 +29,9 @@ export function meshTlsOptions({ key, certificate, bundle }: IdentityMaterial): 
     secureOptions: constants.SSL_OP_NO_TICKET,
   };
 }
+
+/** Whether a certificate was revoked, by its serial number as TLS writes it. */
+export type RevocationTest = (serial: string) => boolean;
 
 /** In place of the check of a host name: the server must be this workload, and its certificate not revoked. */
 export function requireServer(
