@@ -89,7 +89,7 @@ export async function createAgent(parentHost: Host, parts: AgentParts): Promise<
   await using starting = new AsyncDisposableStack();
   const agent = starting.use(new LocalAgent(host, { client, settings, snapshot, identities, identity, dial, audit }));
   const tasks = starting.use(new TaskGroup(log));
-  const { app, socket } = createLocalApi(host, { agent, way, settings, tokens, tls });
+  const { app, socket } = createLocalApi(host, { agent, way, settings, tokens, tls, audit });
   starting.defer(() => closeHttpServer(host, app));
   const running = starting.move();
 
@@ -122,14 +122,15 @@ interface LocalApiParts {
   readonly settings: AgentSettings;
   readonly tokens: readonly LocalToken[];
   readonly tls: ListenerTls | undefined;
+  readonly audit: AuditSink | undefined;
 }
 
 /** The local API with its guard and pages, not listening yet. */
 function createLocalApi(
   host: Host,
-  { agent, way, settings, tokens, tls }: LocalApiParts,
+  { agent, way, settings, tokens, tls, audit }: LocalApiParts,
 ): { readonly app: FastifyInstance; readonly socket: LocalSocket } {
-  const app = createHttpServer(host, { name: "agent", tls });
+  const app = createHttpServer(host, { name: "agent", tls, audit });
   const socket = new LocalSocket(host, app, settings);
   app.addHook("onClose", () => socket[Symbol.asyncDispose]());
   const badTokens = new BadTokens(host, "agent");

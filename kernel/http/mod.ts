@@ -20,7 +20,7 @@ export * from "./pages.ts";
 export * from "./operations.ts";
 export * from "./problem.ts";
 export * from "./server.ts";
-export { type ListenerTls, peerCertificateOf } from "./tls.ts";
+export { type ListenerTls, peerCertificateOf, TLS_REFUSALS } from "./tls.ts";
 export { certificatesOf, secureContextOf, type TlsMaterial, type TlsSource } from "./tls-material.ts";
 export * from "./watch/hub.ts";
 export * from "./watch/subscription.ts";

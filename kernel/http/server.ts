@@ -30,7 +30,8 @@ import { isHeadTooLarge } from "./http2-limits.ts";
 import { knownPaths } from "./known-paths.ts";
 import { HttpErrors, sendProblem } from "./problem.ts";
 import { rawAnswer } from "./raw-answer.ts";
-import { type ListenerTls, serveTls, tlsServerOptions } from "./tls.ts";
+import type { AuditSink } from "./audit-hook.ts";
+import { type ListenerTls, serveTls, tlsFailures, tlsServerOptions } from "./tls.ts";
 
 /** Longest time for a whole request to arrive, and for its head; slower clients are cut. Milliseconds. */
 export const REQUEST_MS_MAX = 30_000;
@@ -51,13 +52,15 @@ export interface HttpServerOptions {
   readonly name: string;
   /** Absent: plain HTTP/1.1. */
   readonly tls?: ListenerTls | undefined;
+  /** Takes refused TLS connections. Requests have a hook of their own. */
+  readonly audit?: AuditSink | undefined;
 }
 
 /** Plugins take this, so that schemas type their handlers. */
 export type TypedApp = ReturnType<typeof typed>;
 const typed = (app: FastifyInstance) => app.withTypeProvider<TypeBoxTypeProvider>();
 
-export function createHttpServer(host: Host, { name, tls }: HttpServerOptions): FastifyInstance {
+export function createHttpServer(host: Host, { name, tls, audit }: HttpServerOptions): FastifyInstance {
   const log = host.log.child({ server: name });
   const app = bareServer(tls);
   readJsonBodies(app);
@@ -80,8 +83,11 @@ export function createHttpServer(host: Host, { name, tls }: HttpServerOptions): 
     return sendProblem(log, request, reply, error);
   });
   observe(host, app, name);
+  // A process without TLS says so with a zero.
+  const failures = tlsFailures(host);
+  const { requestMsMax } = TLS_LIMITS;
   // Before anything listens for connections.
-  const forgetSource = tls ? serveTls(host, app.server as unknown as Http2SecureServer, tls, TLS_LIMITS) : undefined;
+  const forgetSource = tls && serveTls(host, app.server as never, tls, { requestMsMax, failures, audit });
   if (forgetSource) app.addHook("onClose", async () => forgetSource());
   const cut = limitConnections(host, app, name, tls !== undefined);
   cutters.set(app, cut);

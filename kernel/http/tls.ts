@@ -5,10 +5,15 @@
 import type { FastifyRequest } from "fastify";
 import type { Http2SecureServer, Http2ServerRequest, SecureServerOptions } from "node:http2";
 import type { TLSSocket } from "node:tls";
-import { type Host, messageOf } from "#base";
+import { type CounterChild, type Host, messageOf, randomId } from "#base";
+import type { AuditSink } from "./audit-hook.ts";
 import { http2Options, limitSessions } from "./http2-limits.ts";
 import { HANDSHAKE_MS_MAX, takeConnections } from "./tls-intake.ts";
 import { secureContextOf, TLS_POLICY, type TlsSource } from "./tls-material.ts";
+
+const UNAUTHENTICATED = 401;
+/** A connection has no id of its own in the audit. */
+const REQUEST_ID_BYTES = 8;
 
 export interface ListenerTls {
   /** Without a certificate, handshakes fail. */
@@ -39,27 +44,60 @@ export function tlsServerOptions(
   };
 }
 
+/** Codes of refused connections in the audit; no answer has them, because there is none. */
+export const TLS_REFUSALS = {
+  /** Versions, suites or an end of the connection, as scanners cause many. */
+  handshake: "TLS_HANDSHAKE_FAILED",
+  /** A client certificate that is signed by another key than that of the issuer it names. */
+  falseSignature: "TLS_CERTIFICATE_FALSE_SIGNATURE",
+} as const;
+
+/** One for all servers of a process. */
+export function tlsFailures(host: Host): CounterChild {
+  const failed = host.metrics.counter({
+    name: "posthouse_tls_handshakes_failed_total",
+    help: "TLS connections that ended in their handshake, or by a client certificate with a false signature.",
+  });
+  return failed.labels();
+}
+
+interface ServeTlsOptions extends Pick<TlsLimits, "requestMsMax"> {
+  readonly failures: CounterChild;
+  readonly audit: AuditSink | undefined;
+}
+
 /** Completes a server that does not listen yet. Returns the function that ends its use of the source. */
 export function serveTls(
   host: Host,
   server: Http2SecureServer,
   { source, isPlainOnLoopback = false }: ListenerTls,
-  { requestMsMax }: TlsLimits,
+  { requestMsMax, failures, audit }: ServeTlsOptions,
 ): () => void {
   takeConnections(host, server, isPlainOnLoopback);
   limitSessions(host, server, requestMsMax);
-  // Failed handshakes are counted, not logged: scanners cause many.
-  const failed = host.metrics.counter({
-    name: "posthouse_tls_handshakes_failed_total",
-    help: "TLS connections that ended in their handshake, or by a client certificate with a false signature.",
-  });
+  const refused = (code: string, address: string) => {
+    failures.inc();
+    audit?.record({
+      at: new Date(host.clock.now()).toISOString(),
+      kind: "denied",
+      address,
+      method: "CONNECT",
+      route: "tls",
+      status: UNAUTHENTICATED,
+      code,
+      requestId: randomId(host.random, REQUEST_ID_BYTES),
+    });
+  };
+  // Node forgets the address with the connection.
+  const addresses = new WeakMap<object, string>();
+  server.on("session", (session) => addresses.set(session, session.socket.remoteAddress ?? ""));
   server.on("tlsClientError", (_error, socket) => {
-    failed.labels().inc();
+    refused(TLS_REFUSALS.handshake, socket.remoteAddress ?? "");
     socket.destroy();
   });
-  // A client certificate that is signed by another key than that of the issuer it names: OpenSSL ends the connection after the handshake.
-  server.on("sessionError", ({ code }: NodeJS.ErrnoException) => {
-    if (code?.startsWith("ERR_SSL_") === true) failed.labels().inc();
+  // OpenSSL ends the connection after the handshake.
+  server.on("sessionError", ({ code }: NodeJS.ErrnoException, session: object) => {
+    if (code?.startsWith("ERR_SSL_") === true) refused(TLS_REFUSALS.falseSignature, addresses.get(session) ?? "");
   });
   const serve = () => {
     const { current } = source;

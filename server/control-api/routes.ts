@@ -93,7 +93,7 @@ const TAGS = {
 export async function createRoutes(host: Host, services: Services, options: RoutesOptions): Promise<FastifyInstance> {
   const { access, sessions, registry, drains, locks, quotas, config, proposals, rollouts, transfer, sources } =
     services;
-  const app = createHttpServer(host, { name: "api", tls: options.tls });
+  const app = createHttpServer(host, { name: "api", tls: options.tls, audit: services.denials });
   const { authority } = services.identity;
   guardHost(app, () => ownNames(options));
   const badTokens = new BadTokens(host, "api");

@@ -8,6 +8,7 @@ x509.cryptoProvider.set(webcrypto as never);
 
 export interface Authority {
   readonly pem: string;
+  readonly name: string;
   /** SHA-256 of the root in DER, in hex. */
   readonly fingerprint: string;
   /** A certificate for these names, addresses or URIs. */
@@ -17,14 +18,15 @@ export interface Authority {
   ): Promise<{ key: string; cert: string }>;
 }
 
-export async function authority(): Promise<Authority> {
+/** `name`: that of another one, for a forger. */
+export async function authority(name = `CN=test authority ${randomUUID()}`): Promise<Authority> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const day = 86_400_000;
   const times = { notBefore: new Date(Date.now() - day), notAfter: new Date(Date.now() + day) };
   const root = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: "01",
     // Each its own: OpenSSL ends a connection whose certificate is signed by another key than that of the issuer's name.
-    name: `CN=test authority ${randomUUID()}`,
+    name,
     ...times,
     keys: keys as never,
     signingAlgorithm: algorithm,
@@ -32,6 +34,7 @@ export async function authority(): Promise<Authority> {
   });
   return {
     pem: root.toString("pem"),
+    name,
     fingerprint: createHash("sha256").update(Buffer.from(root.rawData)).digest("hex"),
     async issue(names, { subject = "CN=test service", ...given } = {}) {
       const own = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);

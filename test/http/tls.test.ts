@@ -7,8 +7,9 @@ import { connect, type AddressInfo, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { FastifyInstance } from "fastify";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { closeHttpServer, createHttpServer, peerCertificateOf, requireSameOrigin } from "#http";
+import { type AuditEvent, closeHttpServer, createHttpServer, peerCertificateOf, requireSameOrigin } from "#http";
 import { connectionsMax } from "../../kernel/http/connections.ts";
+import { authority } from "../gateway/certificates.ts";
 import { eventually, ManualClock, testHost, type TestTls, testTls } from "#test/kit";
 
 interface Rig extends AsyncDisposable {
@@ -16,6 +17,7 @@ interface Rig extends AsyncDisposable {
   readonly tls: TestTls;
   readonly port: number;
   readonly host: ReturnType<typeof testHost>;
+  readonly refusals: readonly AuditEvent[];
 }
 
 interface RigOptions {
@@ -27,8 +29,10 @@ interface RigOptions {
 async function startRig({ isPlainOnLoopback = false, ...options }: RigOptions = {}): Promise<Rig> {
   const tls = await testTls();
   const host = { ...testHost(), ...options };
+  const refusals: AuditEvent[] = [];
   const app = createHttpServer(host, {
     name: "test",
+    audit: { record: (event) => void refusals.push(event) },
     tls: { source: tls, requestClientCertificate: true, isPlainOnLoopback },
   });
   app.get("/", (request) => ({
@@ -45,7 +49,7 @@ async function startRig({ isPlainOnLoopback = false, ...options }: RigOptions = 
   app.get("/held", () => new Promise(() => {}));
   await app.listen({ port: 0, host: "127.0.0.1" });
   const { port } = app.server.address() as AddressInfo;
-  return { app, tls, host, port, [Symbol.asyncDispose]: () => closeHttpServer(host, app) };
+  return { app, tls, host, port, refusals, [Symbol.asyncDispose]: () => closeHttpServer(host, app) };
 }
 
 let rig: Rig;
@@ -239,4 +243,20 @@ test("at the limit an idle connection is closed, and one with a stream under way
   busy.destroy();
   later.destroy();
   for (const socket of idle) socket.destroy();
+});
+
+test("refused handshakes and client certificates with a false signature are counted, and go to the audit with their address", async () => {
+  await using one = await startRig();
+  const refused = (code: string) => one.refusals.filter((event) => event.code === code);
+  await openssl(one.port, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0");
+  await eventually("the handshake is refused", () => refused("TLS_HANDSHAKE_FAILED").length === 1);
+  const { key, cert } = await (await authority(one.tls.authority.name)).issue(["spiffe://posthouse/agent/web-1"]);
+  const session = connectHttp2(`https://127.0.0.1:${one.port}`, { ca: one.tls.authority.pem, key, cert });
+  session.on("error", () => {});
+  await once(session, "close");
+  await eventually("the certificate is refused", () => refused("TLS_CERTIFICATE_FALSE_SIGNATURE").length === 1);
+  expect(one.refusals).toMatchObject(
+    one.refusals.map(() => ({ kind: "denied", route: "tls", status: 401, address: "127.0.0.1" })),
+  );
+  expect((await one.host.metrics.expose()).text).toContain("posthouse_tls_handshakes_failed_total 2");
 });

@@ -30,7 +30,7 @@ export class RevokedSerials implements Revocations {
   }
 }
 
-/** What decides which certificates are listed: the ones that end last, since they would do harm for longest. */
+/** A revoked certificate. Those that end last are listed first, since they would do harm for longest. */
 export interface Revoked {
   readonly serial: string;
   readonly expiresAtMs: number;
