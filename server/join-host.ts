@@ -17,17 +17,16 @@ export async function joinHost(
   host: Host,
   settings: Pick<Settings, "data" | "agentName">,
   { urls, token, name, replace }: JoinHostOptions,
-): Promise<Joined & { readonly name: string }> {
+): Promise<Joined> {
   const { joinControlPlane } = await import("#agent");
-  const own = name ?? settings.agentName ?? nameOfHost();
-  const joined = await joinControlPlane(host, {
+  return joinControlPlane(host, {
     urls,
     token,
-    name: own,
+    name: name ?? settings.agentName,
+    defaultName: nameOfHost(),
     replace,
     dataDir: agentDataDir(settings),
   });
-  return { ...joined, name: own };
 }
 
 /** The host's name, without characters that a node's name cannot have. */

@@ -70,6 +70,11 @@ export class IdentityFolder {
     return this.#write("pending", textOf(control));
   }
 
+  /** After an answer that the join is refused: the token is still unused. */
+  abandonJoin(): Promise<void> {
+    return rm(join(this.path, FILES.pending), { force: true });
+  }
+
   /** The certificate is last: from then on, the host has joined. */
   async completeJoin(
     control: ControlRecord,

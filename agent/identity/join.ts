@@ -2,6 +2,7 @@
 import { AppError, type Host, messageOf } from "#base";
 import { ClientErrors, fetchTransport, workloadCalls } from "#client";
 import { IdentityErrors } from "#identity/api";
+import { parseSpiffeId } from "#identity/core";
 import { AgentErrors } from "../api.ts";
 import { standingAt } from "../core/certificate-times.ts";
 import { certificateFacts, certificateRequest } from "./certificate-request.ts";
@@ -15,8 +16,10 @@ export interface JoinOptions {
   readonly token: string;
   /** The agent's data folder. */
   readonly dataDir: string;
-  /** Name of this host; a token for one name allows no other. */
-  readonly name: string;
+  /** Name of this host, if a person chose one; a token for one name allows no other. */
+  readonly name: string | undefined;
+  /** Name of this host otherwise, if the token has none. */
+  readonly defaultName: string;
   /** Whether an identity that is still valid is replaced. */
   readonly replace?: boolean | undefined;
 }
@@ -29,22 +32,25 @@ export interface Joined {
 
 /** @throws AGENT_JOIN_TOKEN_INVALID, AGENT_ALREADY_JOINED, CLIENT_UNTRUSTED, CLIENT_UNREACHABLE, IDENTITY_JOIN_… */
 export async function joinControlPlane(host: Host, options: JoinOptions): Promise<Joined> {
-  const { urls, token, name, dataDir, replace = false } = options;
+  const { urls, token, name, defaultName, dataDir, replace = false } = options;
   const fingerprint = fingerprintOf(token);
   requireTls(urls);
   const folder = new IdentityFolder(dataDir);
   if (!replace) await requireNotJoined(host, folder);
   const csr = await certificateRequest(await folder.key());
   await using transport = fetchTransport({ urls, tls: { fingerprint } });
-  const control = { urls: [...urls], fingerprint, name };
+  const control = { urls: [...urls], fingerprint, name: name ?? defaultName };
   await folder.beginJoin(control);
   try {
-    const issued = await workloadCalls(host, { transport }).join({ token, csr, name });
-    await folder.completeJoin(control, issued);
+    const request = { token, csr, ...(name === undefined ? { defaultName } : { name }) };
+    const issued = await workloadCalls(host, { transport }).join(request);
+    const joinedAs = parseSpiffeId(issued.spiffeId)?.workload.name ?? control.name;
+    await folder.completeJoin({ ...control, name: joinedAs }, issued);
     requireClock(host, issued.certificate);
     return { spiffeId: issued.spiffeId, expiresAt: issued.expiresAt, folder: folder.path };
   } catch (error) {
-    throw explained(error, { name });
+    if (isRefused(error)) await folder.abandonJoin();
+    throw explained(error, { name: control.name });
   }
 }
 
@@ -92,6 +98,11 @@ function requireClock(host: Host, certificate: string): void {
     `The certificate was issued just now, but is not valid by the clock of this machine, which says ${new Date(nowMs).toISOString()}: ` +
       `it is off by at least ${Math.ceil(offMs / 60_000)} min, or that of the control plane is. Set the clock right. The identity is stored; no new join is needed.`,
   );
+}
+
+/** Whether the control plane answered that nothing has joined. A used token may have been used by this host, before a kill. */
+function isRefused(error: unknown): boolean {
+  return error instanceof AppError && error.code.startsWith("IDENTITY_") && !IdentityErrors.JOIN_TOKEN_USED.is(error);
 }
 
 function explained(error: unknown, { name }: { name: string }): unknown {

@@ -8,7 +8,10 @@ import type { VerbContext } from "../verb.ts";
 export function define(command: Command, { terminal }: VerbContext): void {
   command
     .requiredOption("--join-token <token>", "token of `posthouse join-token create`, for one join")
-    .option("--name <name>", "name of this host (default: the setting agentName, or the host's name)")
+    .option(
+      "--name <name>",
+      "name of this host (default: that of the token, the setting agentName, or the host's name)",
+    )
     .option("--replace", "replace an identity that is still valid");
   withSettings(command, ["data", "agentName", "logLevel", "logFormat"]);
   withExamples(command, [

@@ -247,6 +247,9 @@ export const JoinRequest = Type.Object(
     token: Type.String({ minLength: 1, maxLength: 512 }),
     csr: Pem("A certificate signing request in PEM. Only its key counts.", CSR_CHARS_MAX),
     name: Type.Optional(NodeName),
+    defaultName: Type.Optional(
+      Type.Unsafe<string>({ ...NodeName, description: "Name of the node when neither `name` nor the token has one." }),
+    ),
   },
   { additionalProperties: false },
 );

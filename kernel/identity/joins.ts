@@ -85,7 +85,7 @@ export class Joins {
   }
 
   /** Uses a token, and issues the first certificate of the node. @throws the IDENTITY_JOIN_ and IDENTITY_NODE_ errors */
-  async join({ token, csr: pem, name }: JoinRequest): Promise<Issued & { readonly node: NodeRecord }> {
+  async join({ token, csr: pem, name, defaultName }: JoinRequest): Promise<Issued & { readonly node: NodeRecord }> {
     const [, id = "", secret = ""] = FORM.exec(token) ?? [];
     const key = `${JOIN_TOKENS_PREFIX}${id}`;
     const { entries } = await this.#authority.store.range({ key });
@@ -94,7 +94,8 @@ export class Joins {
     // use up the token.
     const csr = await readCsr(pem);
     await this.#authority.requireIssuing();
-    const node = await this.#redeem(id, secret, { stored, name });
+    const given = name ?? (stored.name === undefined ? defaultName : undefined);
+    const node = await this.#redeem(id, secret, { stored, name: given });
     const workload = { kind: node.kind, name: node.name };
     const spiffeId = formatSpiffeId({ trustDomain: this.#authority.trustDomain, workload });
     if (csr.spiffeId !== undefined && csr.spiffeId !== spiffeId) {

@@ -1,5 +1,6 @@
 /** Joining: what a host has afterwards, which joins are refused, and what a kill in between leaves. */
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually, restartByKill, startPosthouse, startProgram, tempFolder } from "#test/kit";
@@ -87,6 +88,26 @@ test("joins that are not allowed are refused with their codes, and change nothin
   await using replay = await newHost();
   await expect(replay.join(plane, token, { name: "web-2" })).rejects.toMatchObject({ code: "AGENT_JOIN_TOKEN_SPENT" });
   await expect(host.join(plane, await plane.joinToken())).rejects.toMatchObject({ code: "AGENT_ALREADY_JOINED" });
+});
+
+test("without a name of its own, a host has that of the token, or else that of the machine", async () => {
+  await using named = await newHost();
+  const joined = await named.join(plane, await plane.joinToken({ name: "web-9" }), { name: null });
+  expect(joined.spiffeId).toMatch(/\/agent\/web-9$/);
+  await named.start();
+  expect((await named.call("GET", "/v1/me")).body).toMatchObject({ name: "agent:web-9" });
+  await using unnamed = await newHost();
+  const { spiffeId } = await unnamed.join(plane, await plane.joinToken(), { name: null });
+  expect(spiffeId.split("/").at(-1)).toBe(hostname().replaceAll(/^[^A-Za-z0-9]+|[^A-Za-z0-9._-]/g, ""));
+});
+
+test("a refused join leaves nothing behind, so that an agent without an identity still starts", async () => {
+  await using host = await newHost();
+  const token = await plane.joinToken({ name: "web-8" });
+  await expect(host.join(plane, token, { name: "web-7" })).rejects.toMatchObject({
+    code: "IDENTITY_NODE_NAME_NOT_ALLOWED",
+  });
+  expect(await readdir(host.identity)).toEqual(["key.pem"]);
 });
 
 test("a token that has expired is refused", async () => {

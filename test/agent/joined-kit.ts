@@ -87,7 +87,8 @@ export interface JoinedHost extends AsyncDisposable {
   join(
     plane: Pick<Plane, "url">,
     token: string,
-    more?: { name?: string; replace?: boolean },
+    /** `name: null`: none is chosen. */
+    more?: { name?: string | null; replace?: boolean },
   ): ReturnType<typeof joinHost>;
   start(flags?: Record<string, string>): Promise<Server>;
   stop(): Promise<void>;
@@ -117,7 +118,7 @@ export async function newHost(clock = new WallClock(Date.now())): Promise<Joined
     clock,
     identity: join(data, "agent", "identity"),
     join: (plane, token, { name = "web-1", replace = false } = {}) =>
-      joinHost(host, settingsOf({ data }), { urls: [plane.url], token, name, replace }),
+      joinHost(host, settingsOf({ data }), { urls: [plane.url], token, name: name ?? undefined, replace }),
     async start(flags = {}) {
       server = await createServer(host, settingsOf({ data, roles: "agent", agentPort: "0", ...flags }));
       return server;
