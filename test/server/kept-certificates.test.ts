@@ -1,4 +1,6 @@
-/** Certificates of a process over its restarts: a valid one is used again, and nothing is issued. Everything that makes it worse ends that. */
+/**
+ * Certificates of a process over its restarts: a valid one is used again, and nothing is issued. Everything that makes it worse ends that.
+ */
 import { X509Certificate } from "node:crypto";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
