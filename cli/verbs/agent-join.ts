@@ -31,10 +31,18 @@ export function define(command: Command, { terminal }: VerbContext): void {
     terminal.out(
       detailText([
         ["joined", joined.spiffeId],
-        ["certificate", `until ${joined.expiresAt}; the agent renews it`],
+        ["certificate", `until ${joined.expiresAt}; the ${roleOf(joined.spiffeId)} renews it`],
         ["identity", joined.folder],
-        ["next", `posthouse up --roles agent${values.data === "./data" ? "" : ` --data ${values.data}`}`],
+        [
+          "next",
+          `posthouse up --roles ${roleOf(joined.spiffeId)}${values.data === "./data" ? "" : ` --data ${values.data}`}`,
+        ],
       ]),
     );
   });
+}
+
+/** The kind of a node is the role that it is for. */
+function roleOf(spiffeId: string): string {
+  return spiffeId.includes("/gateway/") ? "gateway" : "agent";
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Client } from "#client";
 import type { GatewayPorts, GatewaySettings } from "#gateway";
 import { loadFilters } from "#gateway/config-text";
+import { parseSpiffeId } from "#identity/core";
 import { spellings } from "#settings";
 import type { TlsMaterial } from "../certificates.ts";
 import { gatewayCertificate } from "../gateway-certificate.ts";
@@ -114,6 +115,8 @@ function controlPlaneWay(parts: Parts) {
   return isAlone(parts) ? undefined : wayFor(parts, "gateway", ["gateway"], `gateway@${instanceIdOf(parts)}`);
 }
 
-function instanceIdOf({ settings }: Parts): string {
-  return settings.gatewayName ?? nameOfHost();
+/** A gateway that joined has the name of its node, unless a setting has another. */
+function instanceIdOf({ settings, identity }: Parts): string {
+  const { workload } = parseSpiffeId(identity?.source.current?.spiffeId ?? "") ?? {};
+  return settings.gatewayName ?? (workload?.kind === "gateway" ? workload.name : nameOfHost());
 }

@@ -62,9 +62,10 @@ export function listensAt({ listeners, settings }: Parts, app: FastifyInstance):
 }
 
 /** Where the gateway may connect to. A control plane or config on this host implies that services run on it, too. */
-export function dialRules({ settings, listeners }: Parts): DialRules {
-  const { roles, gatewayFile, controlUrls } = settings;
-  const here = roles.includes("registry") || controlUrls.every((url) => isLoopback(new URL(url).hostname));
+export function dialRules({ settings, listeners, identity }: Parts): DialRules {
+  const { roles, gatewayFile } = settings;
+  const urls = identity?.control.urls ?? settings.controlUrls;
+  const here = roles.includes("registry") || urls.every((url) => isLoopback(new URL(url).hostname));
   const loopback = settings.gatewayLoopback ?? (here || gatewayFile !== undefined ? "on" : "off");
   return { loopback: loopback === "on", own: listeners };
 }
@@ -128,8 +129,8 @@ export function reasons(parts: Pick<Parts, "notReady">): string[] {
 }
 
 /** Whether the gateway reads its config from a file, and has no control plane. */
-export function isAlone({ settings, control }: Pick<Parts, "settings" | "control">): boolean {
-  return settings.gatewayFile !== undefined && !control && settings.token === undefined;
+export function isAlone({ settings, control, identity }: Parts): boolean {
+  return settings.gatewayFile !== undefined && !control && !identity && settings.token === undefined;
 }
 
 /** The clusters as the gateway of this process sees them; undefined without a gateway for the namespace. */
