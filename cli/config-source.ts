@@ -2,19 +2,18 @@
  * The source of a command's config: the agent of this host, which also answers while the control plane is away, or the control
  * plane itself when the settings name it.
  */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemRandom } from "#base/library";
-import { fullJitter, messageOf, own } from "#base";
-import { trustOf } from "./control-trust.ts";
+import { fullJitter } from "#base";
 import { type Client, errorFromProblem, fetchTransport, type Transport } from "#client";
-import { type LoadedSettings, SettingsErrors, spellings } from "#settings";
+import { type LoadedSettings } from "#settings";
+import { AGENT_WAY_SETTINGS, agentWay } from "./agent-way.ts";
 import { withControlClient } from "./control-client.ts";
+import { trustOf } from "./control-trust.ts";
 import type { EffectiveConfig } from "./environment.ts";
 
 /** The settings that name the source of config. */
-export const SOURCE_SETTINGS = ["controlUrls", "token", "agentHost", "agentPort", "agentToken", "data"] as const;
+export const SOURCE_SETTINGS = ["controlUrls", "token", ...AGENT_WAY_SETTINGS] as const;
 /** Seconds that the agent holds a request while the config does not change. */
 const WAIT_SECONDS = 25;
 /** Milliseconds that an answer may take beyond that. */
@@ -43,11 +42,9 @@ export async function withConfigSource<T>(
     const tls = await trustOf(values);
     return await withControlClient({ values: { ...values, tls } }, (client) => run(controlSource(client)));
   }
-  const here = own({ "0.0.0.0": "127.0.0.1", "::": "::1" }, values.agentHost) ?? values.agentHost;
-  const url = `http://${here.includes(":") ? `[${here}]` : here}:${values.agentPort}`;
-  await using transport = fetchTransport({ urls: [url] });
-  const token = () => values.agentToken ?? agentTokenIn(values.data);
-  return await run(agentSource(transport, async () => ({ authorization: `Bearer ${await token()}` })));
+  const { to, headers } = await agentWay(settings);
+  await using transport = fetchTransport(to);
+  return await run(agentSource(transport, headers));
 }
 
 function controlSource(client: Client): ConfigSource {
@@ -62,19 +59,6 @@ function controlSource(client: Client): ConfigSource {
     },
     acknowledge: client.config.acknowledge,
   };
-}
-
-/** The token that the agent generated. It is read at each call, since the agent may not have started yet. */
-async function agentTokenIn(data: string): Promise<string> {
-  const path = join(data, "agent", "token");
-  try {
-    return (await readFile(path, "utf8")).trim();
-  } catch (cause) {
-    throw SettingsErrors.INVALID(
-      `The token of the agent's local API cannot be read from ${path}: ${messageOf(cause)}. Set the agent's data folder (${spellings("data")}) or its token (${spellings("agentToken")}).`,
-      { cause },
-    );
-  }
 }
 
 function agentSource(transport: Transport, headers: () => Promise<Record<string, string>>): ConfigSource {

@@ -237,3 +237,38 @@ test("with the agent alone it starts while the control plane is away, and outliv
   program.kill("SIGTERM");
   expect(await program.exited).toEqual({ code: 5, signal: null });
 }, 300_000);
+
+test("where the agent speaks TLS, a command uses its socket, or its port with the authority that it verifies", async () => {
+  await using home = await tempFolder();
+  const agentPort = await freePort();
+  const roles = ["--roles", "registry", "config-server", "agent", "--dns", "off", "--tls", "on"];
+  const args = [...roles, "--agent-port", String(agentPort)];
+  await using secure = await startPosthouse({ data: home.path, args });
+  const fingerprint = /^ {2}fingerprint +([0-9a-f]{64})/m.exec(secure.output())?.[1] ?? "";
+  await using calls = fetchTransport({ urls: [secure.api], tls: { fingerprint } });
+  const there = new Client(testHost(), { transport: calls, token: secure.token ?? "" });
+  const name = { namespace: "default", app: "web", profile: "default" };
+  await there.config.publish(name, { items: { "app.yaml": { format: "yaml", value: "greeting: hello" } } });
+  const run = (...options: readonly string[]) =>
+    startProgram(
+      "bin/posthouse",
+      ["exec", "--config", "web", ...options, "--wait", "60", "--", "printenv", "GREETING"],
+      {
+        cwd: home.path,
+      },
+    );
+  const port = ["--agent-port", String(agentPort), "--tls", "on", "--control-fingerprint", fingerprint];
+  for (const options of [
+    ["--data", home.path],
+    ["--data", home.path, ...port],
+  ]) {
+    await using program = run(...options);
+    expect(await program.exited, program.errors()).toEqual({ code: 0, signal: null });
+    expect(program.output()).toBe("hello\n");
+  }
+  // Another authority is not trusted, so the command never gets its config, and the agent never gets the token.
+  const wrong = [...port.slice(0, -1), fingerprint.replace(/^./, (digit) => (digit === "0" ? "1" : "0"))];
+  await using distrusting = run("--data", home.path, ...wrong);
+  await eventually("the command reports it", () => distrusting.errors().includes(fingerprint));
+  expect(distrusting.output()).toBe("");
+});
