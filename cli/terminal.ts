@@ -11,6 +11,8 @@ export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Whether standard output is a terminal. */
   readonly isInteractive: boolean;
+  /** Columns of standard output, where it is a terminal. */
+  readonly columns?: number | undefined;
   /** Whether standard error is a terminal, on which a line of progress can be replaced. */
   readonly isErrorInteractive: boolean;
   /** Whether standard input is a terminal, at which a person can answer. */
@@ -47,6 +49,9 @@ export function processTerminal(): Terminal {
     input: () => buffer(process.stdin),
     environment: process.env,
     isInteractive: process.stdout.isTTY,
+    get columns() {
+      return process.stdout.columns || undefined;
+    },
     isErrorInteractive: process.stderr.isTTY,
     isInputInteractive: process.stdin.isTTY,
     stopSignal() {

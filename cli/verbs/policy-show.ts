@@ -6,6 +6,7 @@ import { detailText } from "../detail.ts";
 import { withExamples } from "../options.ts";
 import { ruleText, wrapped } from "../policy-text.ts";
 import { formatDocument, formatFor, withOutput } from "../table.ts";
+import type { Terminal } from "../terminal.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
@@ -30,14 +31,14 @@ export function define(command: Command, context: VerbContext): void {
         ["used by", usedBy.length === 0 ? "nobody" : usedBy.join(", ")],
       ]),
     );
-    terminal.out(`\n${rules.map(ruleLines).join("")}`);
+    terminal.out(`\n${rules.map((rule, at) => ruleLines(terminal, rule, at)).join("")}`);
   });
 }
 
 const NUMBER_COLUMNS = 4;
 const EFFECT_COLUMNS = 8;
 
-function ruleLines({ effect, ...rule }: PolicyRule, index: number): string {
+function ruleLines(terminal: Terminal, { effect, ...rule }: PolicyRule, index: number): string {
   const start = `${String(index + 1).padEnd(NUMBER_COLUMNS)}${effect.padEnd(EFFECT_COLUMNS)}`;
-  return `${start}${wrapped(ruleText(rule), start.length)}\n`;
+  return `${start}${wrapped(ruleText(rule), start.length, terminal)}\n`;
 }

@@ -8,6 +8,7 @@ import { CliErrors } from "../errors.ts";
 import { withExamples } from "../options.ts";
 import { limitsText, wrapped } from "../policy-text.ts";
 import { formatDocument, formatFor, isDocument, withOutput } from "../table.ts";
+import type { Terminal } from "../terminal.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
@@ -19,7 +20,9 @@ export function define(command: Command, context: VerbContext): void {
       const caller = await client.access.me();
       if (isDocument(format)) return terminal.out(await formatDocument(format, caller));
       const { sources, context: name } = await controlSettings(options, terminal);
-      return terminal.out(callerText(caller, `${sources.token}${sources.token === "context" ? ` ${name}` : ""}`));
+      return terminal.out(
+        callerText(terminal, caller, `${sources.token}${sources.token === "context" ? ` ${name}` : ""}`),
+      );
     }
     const { tokens } = await client.access.tokens();
     const token = tokens.find((one) => one.id === id);
@@ -29,7 +32,8 @@ export function define(command: Command, context: VerbContext): void {
 }
 
 /** The facts that every caller may know about itself. */
-function callerText({ tokenId, name, policies, limits = {}, expiresAt = "never", rights }: CallerInfo, from: string) {
+function callerText(terminal: Terminal, caller: CallerInfo, from: string): string {
+  const { tokenId, name, policies, limits = {}, expiresAt = "never", rights } = caller;
   const facts = detailText([
     ["id", tokenId],
     ["name", name],
@@ -38,7 +42,7 @@ function callerText({ tokenId, name, policies, limits = {}, expiresAt = "never",
     ["expires", expiresAt],
     ["set by", from],
   ]);
-  return `${facts}\n${rights.map((text) => `${wrapped(text, 2)}\n`).join("")}`;
+  return `${facts}\n${rights.map((text) => `${wrapped(text, 2, terminal)}\n`).join("")}`;
 }
 
 function tokenText(token: TokenSummary): string {

@@ -61,6 +61,17 @@ test(
   },
 );
 
+test("the rules of a policy are wrapped at the width of the terminal", { timeout: 60_000 }, async () => {
+  const linesAt = async (columns: number) => {
+    const { output } = await onTerminal(`stty cols ${columns}; posthouse policy show agent`, { NO_COLOR: "1" });
+    const lines = output.split(/\r?\n/);
+    return lines.slice(lines.findIndex((line) => /^1 +allow/.test(line)));
+  };
+  const [narrow, wide] = [await linesAt(60), await linesAt(300)];
+  expect(Math.max(...narrow.map((line) => line.length))).toBeLessThanOrEqual(60);
+  expect(narrow.length).toBeGreaterThan(wide.length);
+});
+
 test("errors are on standard error, and the exit code reaches the shell", { timeout: 60_000 }, async () => {
   const { output } = await shell("posthouse services show nothing 2>/dev/null; echo $?");
   expect(output).toBe("3\n");
