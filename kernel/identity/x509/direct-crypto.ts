@@ -2,7 +2,7 @@
  * The part of WebCrypto that the X.509 library calls, over node:crypto without its thread pool: an operation on a curve takes a
  * twentieth of a millisecond, and handing it to a thread and back ten times as much.
  */
-import { createPublicKey, type KeyObject, sign, verify, type webcrypto } from "node:crypto";
+import { type KeyObject, sign, type webcrypto } from "node:crypto";
 import { own } from "#base";
 
 /** A key as the library passes it through. */
@@ -22,16 +22,10 @@ interface SignatureAlgorithm {
 const HASHES: Readonly<Record<string, string>> = { "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512" };
 
 const subtle = {
-  importKey: async (_format: string, data: Bytes, algorithm: object) => {
-    const bytes = bufferOf(data);
-    return { algorithm, node: createPublicKey({ key: bytes, format: "der", type: "spki" }) };
-  },
   sign: async (algorithm: SignatureAlgorithm, { node }: DirectKey, data: Bytes) => {
     const bytes = sign(hashOf(algorithm), bufferOf(data), { key: node, dsaEncoding: "ieee-p1363" });
     return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
   },
-  verify: async (algorithm: SignatureAlgorithm, { node }: DirectKey, signature: Bytes, data: Bytes) =>
-    verify(hashOf(algorithm), bufferOf(data), { key: node, dsaEncoding: "ieee-p1363" }, bufferOf(signature)),
 };
 
 /** For the functions of the library that take a `Crypto`. */
