@@ -21,6 +21,8 @@ const REWRITES: Readonly<Record<string, string>> = {
   "README.zh-CN.md": "zh/index.md",
   "docs/guides/README.md": "guides/index.md",
   "docs/guides/README.zh-CN.md": "zh/guides/index.md",
+  // Beside SECURITY.md, from which it would differ by case alone.
+  "docs/security.md": "threat-model.md",
   "docs/:rest*": ":rest*",
 };
 
@@ -117,6 +119,7 @@ const sidebar: DefaultTheme.SidebarItem[] = [
       { text: "Invariants", link: "/invariants" },
       { text: "Track record", link: "/track-record" },
       { text: "Security", link: "/SECURITY" },
+      { text: "Threat model", link: "/threat-model" },
       { text: "Contributing", link: "/CONTRIBUTING" },
       { text: "Changelog", link: "/CHANGELOG" },
     ],

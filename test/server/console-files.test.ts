@@ -50,7 +50,7 @@ const get = (path: string, headers: Record<string, string> = {}, method = "GET")
 /** The response to a path that is sent byte by byte, since fetch would clean it up first. */
 async function raw(path: string): Promise<string> {
   const socket = connect(port, "127.0.0.1");
-  socket.write(`GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n`);
   let text = "";
   for await (const chunk of socket) text += String(chunk);
   return text;
