@@ -84,7 +84,7 @@ export function createHttpServer(host: Host, { name, tls, audit }: HttpServerOpt
   });
   observe(host, app, name);
   // A process without TLS says so with a zero.
-  const failures = tlsFailures(host);
+  const failures = tlsFailures(host, name);
   const { requestMsMax } = TLS_LIMITS;
   // Before anything listens for connections.
   const forgetSource = tls && serveTls(host, app.server as never, tls, { requestMsMax, failures, audit });

@@ -52,13 +52,13 @@ export const TLS_REFUSALS = {
   falseSignature: "TLS_CERTIFICATE_FALSE_SIGNATURE",
 } as const;
 
-/** One for all servers of a process. */
-export function tlsFailures(host: Host): CounterChild {
+export function tlsFailures(host: Host, server: string): CounterChild {
   const failed = host.metrics.counter({
     name: "posthouse_tls_handshakes_failed_total",
-    help: "TLS connections that ended in their handshake, or by a client certificate with a false signature.",
+    help: "TLS connections that ended in their handshake, or by a client certificate with a false signature, by server.",
+    labelNames: ["server"],
   });
-  return failed.labels();
+  return failed.labels(server);
 }
 
 interface ServeTlsOptions extends Pick<TlsLimits, "requestMsMax"> {

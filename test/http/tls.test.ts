@@ -258,5 +258,5 @@ test("refused handshakes and client certificates with a false signature are coun
   expect(one.refusals).toMatchObject(
     one.refusals.map(() => ({ kind: "denied", route: "tls", status: 401, address: "127.0.0.1" })),
   );
-  expect((await one.host.metrics.expose()).text).toContain("posthouse_tls_handshakes_failed_total 2");
+  expect((await one.host.metrics.expose()).text).toContain('posthouse_tls_handshakes_failed_total{server="test"} 2');
 });
