@@ -40,7 +40,7 @@ test("the store has neither the cookie, nor the csrf token, nor the code", async
 });
 
 test("over TLS the cookie is secure and has the __Host- prefix, and wins over a planted one", async () => {
-  await using control = await withControl();
+  await using control = await withControl({ hostNames: ["console.example"] });
   const headers = { host: "console.example", origin: "https://console.example", "sec-fetch-site": "same-origin" };
   const answer = await signIn(control, { token: control.token }, headers);
   expect(answer.headers["set-cookie"]).toMatch(/^__Host-posthouse_session=\S+; Path=\/; .*; Secure$/);
@@ -178,11 +178,13 @@ test("GET /v1/me tells any caller what it may do", async () => {
     policies: ["gateway"],
     actions: expect.arrayContaining(["config:acknowledge", "quotas:lease"]) as string[],
     limits: { apps: ["gateway"] },
+    rights: [expect.stringMatching(/^rule 1 of the policy gateway allows .*quotas:lease/)],
     expiresAt: new Date(clock.now() + 60_000).toISOString(),
   });
-  const { actions, ...operator } = (await control.call("GET", "/v1/me")).json;
+  const { actions, rights, ...operator } = (await control.call("GET", "/v1/me")).json;
   expect(operator).toEqual({ name: "operator", policies: ["operator"], tokenId: control.token.split("_")[1] });
   expect(actions).not.toContain("config:secrets");
+  expect(rights).toEqual([expect.stringMatching(/^rule 1 of the policy operator allows /)]);
   expect((await control.call("GET", "/v1/me", undefined, {})).status).toBe(401);
 });
 
