@@ -9,7 +9,7 @@ const line = (fields: object, message = "a message") => ({
   timeMs: Date.parse("2026-01-02T03:04:05.678Z"),
   level: "warn" as const,
   component: "agent",
-  fields: { policies: ["agent"], ...fields },
+  fields: { role: "agent", ...fields },
   message,
 });
 
@@ -17,7 +17,7 @@ test("a JSON line has the level as a word, the time, the fields and the message"
   expect(JSON.parse(jsonLine(line({ port: 8501, absent: undefined })))).toEqual({
     level: "warn",
     time: "2026-01-02T03:04:05.678Z",
-    policies: ["agent"],
+    role: "agent",
     port: 8501,
     msg: "a message",
   });
@@ -63,12 +63,12 @@ test("any log entry is one line, and nothing throws", () => {
 test("levels and components are asked at each line, and children keep their fields", () => {
   const lines: string[] = [];
   const { log, logControl } = systemLog({ level: "info", format: "json", write: (text) => void lines.push(text) });
-  const agent = log.child({ policies: ["agent"] }).child({ server: "api" });
+  const agent = log.child({ role: "agent" }).child({ server: "api" });
   agent.debug({}, "one");
   logControl.set({ components: { agent: "debug" } });
   agent.debug({ n: 1 }, "two");
   log.debug({}, "three");
   expect(lines.map((text) => JSON.parse(text) as object)).toEqual([
-    { level: "debug", time: expect.any(String) as string, policies: ["agent"], server: "api", n: 1, msg: "two" },
+    { level: "debug", time: expect.any(String) as string, role: "agent", server: "api", n: 1, msg: "two" },
   ]);
 });

@@ -126,7 +126,7 @@ test("a body that is not JSON is not quoted either", async () => {
   await control.app.listen({ host: "127.0.0.1", port: 0 });
   const { port } = control.app.server.address() as AddressInfo;
   for (const body of [`{"items": ${CANARY}`, CANARY, `{"items": {"a": "${CANARY}" `]) {
-    const head = `POST ${PATH}/releases HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${control.token}\r\n`;
+    const head = `POST ${PATH}/releases HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${control.token}\r\n`;
     const socket = connect(port, "127.0.0.1");
     let said = "";
     socket.on("data", (chunk: Buffer) => (said += chunk.toString()));

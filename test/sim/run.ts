@@ -5,7 +5,7 @@ import { live } from "./world.ts";
 
 /** Seeds in a plain run, and in CI; `SIM_SEEDS` sets another number, `SIM_SEED` names one. */
 const SEEDS = 50;
-const SEEDS_IN_CI = 100;
+const SEEDS_IN_CI = 60;
 /** Two of ten seeds run twice, one in each half. Whatever depends on more than the seed differs in most weeks, so a few show it. */
 const isRepeated = (seed: number) => process.env["SIM_SEED"] !== undefined || seed % 10 <= 1;
 /** Lines of the trace shown with a failure. */

@@ -142,7 +142,7 @@ test("a feed ends with its connection", async () => {
   const { hostname, port } = new URL(posthouse.api);
   const socket = connect(Number(port), hostname);
   socket.pause();
-  socket.write(`GET /v1/feed HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${posthouse.token}\r\n\r\n`);
+  socket.write(`GET /v1/feed HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${posthouse.token}\r\n\r\n`);
   await eventually("the feed is open", async () => {
     const { text } = await call(`${posthouse.api}/metrics`, { token: posthouse.token });
     return /^posthouse_feeds 1$/m.test(text);
@@ -174,7 +174,7 @@ test("a reader that does not read is sent nothing more, and one reset when it re
   await app.listen({ host: "127.0.0.1", port: 0 });
   const socket = connect((app.server.address() as AddressInfo).port, "127.0.0.1");
   stack.defer(() => void socket.destroy());
-  socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  socket.write("GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
   await eventually("the feed is open", () => readers.count === 1);
   socket.pause();
   const event = { event: "changed", id: "m.1", data: "x".repeat(32 * 1024) };
