@@ -1,9 +1,9 @@
 /** Joining of this host, for the command line: nothing listens meanwhile, and an agent that runs takes the new identity by itself. */
-import { hostname } from "node:os";
 import type { Joined } from "#agent";
 import type { Host } from "#base";
 import type { Settings } from "#settings";
 import { agentDataDir } from "./host-identity.ts";
+import { nameOfHost } from "./roles/parts.ts";
 
 export interface JoinHostOptions {
   readonly urls: readonly string[];
@@ -23,13 +23,8 @@ export async function joinHost(
     urls,
     token,
     name: name ?? settings.agentName,
-    defaultName: nameOfHost(),
+    defaultName: nameOfHost("host"),
     replace,
     dataDir: agentDataDir(settings),
   });
-}
-
-/** The host's name, without characters that a node's name cannot have. */
-function nameOfHost(): string {
-  return hostname().replaceAll(/^[^A-Za-z0-9]+|[^A-Za-z0-9._-]/g, "") || "host";
 }

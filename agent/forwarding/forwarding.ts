@@ -6,7 +6,7 @@ import httpProxy, { type FastifyHttpProxyOptions } from "@fastify/http-proxy";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { AppError, formatTraceparent, type Host } from "#base";
 import type { Transport } from "#client";
-import { bearerOf, type BadTokens, HttpErrors, onGone, principalOf } from "#http";
+import { bearerOf, type BadTokens, HttpErrors, onGone, principalOf, whileConnected } from "#http";
 import { canonicalPath, forwardedRequestHeaders } from "../core/forwarded.ts";
 import { ControlDispatcher, type Exchange } from "./control-dispatcher.ts";
 import { DelegatedTokens } from "./delegated-tokens.ts";
@@ -44,7 +44,7 @@ export function forwardControlApi(
     const credentials = await credentialsOf(request, { tokens, badTokens });
     const { bytes, release } = await bodies.read(request);
     onGone(reply.raw, release);
-    const exchange = { ...credentials, body: bytes, signal: AbortSignal.any([whileOpen(reply), closing]) };
+    const exchange = { ...credentials, body: bytes, signal: AbortSignal.any([whileConnected(reply), closing]) };
     return dispatcher.run(exchange, () => reply.from(path, options));
   };
   app.register(async (scope) => {
@@ -102,13 +102,6 @@ async function credentialsOf(
     return `Bearer ${await tokens.tokenFor(principal)}`;
   };
   return { authorization: `Bearer ${token}`, renewed };
-}
-
-/** Aborts when the caller leaves before the answer has ended. */
-function whileOpen({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  onGone(raw, () => gone.abort(HttpErrors.UNAVAILABLE("The caller disconnected.")));
-  return gone.signal;
 }
 
 function notCanonical(path: string): AppError {

@@ -118,5 +118,5 @@ function controlPlaneWay(parts: Parts) {
 /** A gateway that joined has the name of its node, unless a setting has another. */
 function instanceIdOf({ settings, identity }: Parts): string {
   const { workload } = parseSpiffeId(identity?.source.current?.spiffeId ?? "") ?? {};
-  return settings.gatewayName ?? (workload?.kind === "gateway" ? workload.name : nameOfHost());
+  return settings.gatewayName ?? (workload?.kind === "gateway" ? workload.name : nameOfHost("gateway"));
 }

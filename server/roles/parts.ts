@@ -75,9 +75,9 @@ export function labelsOf(pairs: readonly string[]): Record<string, string> {
   return Object.fromEntries(pairs.map((pair) => pair.split("=", 2) as [string, string]));
 }
 
-/** The host's name, without characters that the control plane rejects. */
-export function nameOfHost(): string {
-  return hostname().replaceAll(/^[^A-Za-z0-9]+|[^A-Za-z0-9._-]/g, "") || "gateway";
+/** The host's name, without characters that the control plane rejects. `otherwise`: for a name without any other. */
+export function nameOfHost(otherwise: string): string {
+  return hostname().replaceAll(/^[^A-Za-z0-9]+|[^A-Za-z0-9._-]/g, "") || otherwise;
 }
 
 /** Distinguishes two gateways, and two starts of one gateway. */

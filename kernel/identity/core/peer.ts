@@ -1,4 +1,5 @@
 /** The holder of a verified certificate. Pure. */
+import { altNames } from "./alt-names.ts";
 import type { WorkloadName } from "./spiffe-id.ts";
 
 export interface VerifiedPeer {
@@ -9,9 +10,7 @@ export interface VerifiedPeer {
   readonly expiresAtMs: number;
 }
 
-/** The URIs in a certificate's alternative names, as Node writes them. A name in quotes is never a SPIFFE id. */
+/** The URIs in a certificate's alternative names, as Node writes them. */
 export function urisOf(subjectAltName: string | undefined): string[] {
-  return (subjectAltName ?? "")
-    .split(", ")
-    .flatMap((name) => (name.startsWith("URI:") ? [name.slice("URI:".length)] : []));
+  return altNames(subjectAltName).flatMap(({ type, value }) => (type === "URI" ? [value] : []));
 }
