@@ -36,7 +36,7 @@ const FAILURES: ReadonlyMap<string, PeerFailure> = new Map([
 ]);
 const UNTRUSTED = /ISSUER|SELF_SIGNED|VERIFY_LEAF|CERT_SIGNATURE|PATH_LENGTH|CERT_UNTRUSTED|INVALID_CA|CERT_CHAIN/;
 
-/** The failure that a code of OpenSSL or Node stands for. */
+/** The failure that a code of OpenSSL or Node means. */
 export function peerFailureOf(code: string): PeerFailure {
   return FAILURES.get(code) ?? (UNTRUSTED.test(code) ? "unknown-issuer" : "protocol");
 }

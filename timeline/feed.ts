@@ -75,7 +75,7 @@ export class Feed implements AsyncDisposable {
     if (event) send(event);
   }
 
-  /** Ends the feeds whose caller is no longer valid or has other rights now. */
+  /** Ends the feeds whose caller has lost its token or whose rights changed. */
   sweep(): void {
     this.#readers.sweep();
   }

@@ -127,7 +127,7 @@ test("whatever is handed out, nothing is allowed that the author is not allowed"
     if (missing(own, given) !== undefined) continue;
     handedOut++;
     for (const action of ACTIONS) {
-      // The right that stands for it, and the config that every process reads.
+      // The limits of apps grant secrets, and every process reads its own config.
       if (action === "config:secrets") continue;
       for (const resource of RESOURCES) {
         const exceeds = allowed(given, action, resource) && !allowed(own, action, resource);

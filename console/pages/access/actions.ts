@@ -41,7 +41,7 @@ export const ACTION_NAMES = Object.keys(ACTION_FIELDS) as readonly ActionName[];
 export const RESOURCE_FIELDS = ["namespace", "service", "app", "profile", "key", "lock", "route", "bus"] as const;
 export type ResourceField = (typeof RESOURCE_FIELDS)[number];
 
-/** The actions that a name or glob of a rule stands for. */
+/** The actions that a name or glob of a rule matches. */
 export function actionsOf(glob: string): readonly ActionName[] {
   const pattern = new RegExp(`^${glob.split("*").map(escaped).join(".*")}$`);
   return ACTION_NAMES.filter((name) => pattern.test(name));

@@ -72,7 +72,7 @@ export function RuleWords({ rule: { effect, actions, on }, number }: RuleWordsPr
   );
 }
 
-/** The meaning of one action; a glob stands for several, whose names follow. */
+/** The meaning of one action. A glob matches several, whose names follow. */
 function meaningOf(glob: string): string {
   const found = actionsOf(glob);
   const [only] = found;

@@ -185,7 +185,7 @@ export class WatchHub implements AsyncDisposable {
     this.#ring.trim();
   }
 
-  /** Ends the watches whose caller is no longer valid or has other rights now. Their readers open them again. */
+  /** Ends the watches whose caller has lost its token or whose rights changed. Their readers open them again. */
   sweep(): void {
     for (const subscriber of this.#all.values()) if (!subscriber.isAllowed()) this.#end(subscriber);
   }
