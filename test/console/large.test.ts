@@ -10,16 +10,34 @@ const LAST = `many-${COUNT - 1}`;
 const ROWS_MAX = 100;
 const REGISTRATION = { address: "10.0.0.9", port: 9000, zone: "eu-1", version: "1.4.0" };
 
-/** Scrolls to the end, a screen per frame at first and then in leaps, and returns the most rows that were in the document. */
+/** Steps within which the end is reached: 40 of a screen, 20 leaps, and as many again in case that the rows' heights move it. */
+const STEPS_MAX = 120;
+/** Milliseconds that a step waits for the browser to draw. A browser that draws nothing for a while must not hang the test. */
+const FRAME_MS_MAX = 1_000;
+
+interface Scrolled {
+  /** The most rows that were in the document. */
+  readonly most: number;
+  readonly steps: number;
+  /** Steps for which the browser drew nothing in time. */
+  readonly undrawn: number;
+}
+
+/** Scrolls to the end, a screen per frame at first and then in leaps. */
 const SCROLL = `(async () => {
   const area = document.querySelector(".scroller");
-  let most = 0;
-  for (let step = 0; area.scrollTop + area.clientHeight < area.scrollHeight - 1; step++) {
-    area.scrollTop += step < 40 ? area.clientHeight : area.scrollHeight / 20;
-    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
-    most = Math.max(most, document.querySelectorAll(".line").length);
+  const result = { most: 0, steps: 0, undrawn: 0 };
+  const drawn = () => new Promise((resolve) => {
+    requestAnimationFrame(() => requestAnimationFrame(() => resolve(true)));
+    setTimeout(() => resolve(false), ${FRAME_MS_MAX});
+  });
+  while (area.scrollTop + area.clientHeight < area.scrollHeight - 1 && result.steps < ${STEPS_MAX}) {
+    area.scrollTop += result.steps < 40 ? area.clientHeight : area.scrollHeight / 20;
+    if (!(await drawn())) result.undrawn++;
+    result.most = Math.max(result.most, document.querySelectorAll(".line").length);
+    result.steps++;
   }
-  return most;
+  return result;
 })()`;
 
 describe.runIf(hasBrowser)("ten thousand instances", () => {
@@ -50,7 +68,8 @@ describe.runIf(hasBrowser)("ten thousand instances", () => {
     await page.getByText("10,000 instances").waitFor();
     expect(await rows(page)).toBeLessThan(ROWS_MAX);
     const shown = await tasks(page);
-    const most = await page.evaluate<number>(SCROLL);
+    const { most, steps, undrawn } = await page.evaluate<Scrolled>(SCROLL);
+    expect(steps, "the end of the list was not reached").toBeLessThan(STEPS_MAX);
     await page.getByText(LAST, { exact: true }).waitFor();
     expect(most).toBeLessThan(ROWS_MAX);
     const scrolled = (await tasks(page)).slice(shown.length);
@@ -62,7 +81,7 @@ describe.runIf(hasBrowser)("ten thousand instances", () => {
       .waitFor();
     await expect.poll(() => page.locator("main").innerText(), { timeout: 60_000 }).toMatch(/111 of 10,000/);
     const filtered = (await tasks(page)).slice(shown.length + scrolled.length);
-    console.log("long tasks in ms:", { shown, scrolled, filtered });
+    console.log("long tasks in ms:", { shown, scrolled, filtered }, { steps, undrawn });
     expect(await rows(page)).toBeLessThan(ROWS_MAX);
   });
 

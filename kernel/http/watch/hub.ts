@@ -4,7 +4,7 @@
  * token or session that opened it.
  */
 import type { ServerResponse } from "node:http";
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyReply } from "fastify";
 import { AppError, KeyedWaiters, messageOf, randomId, type CounterChild, type GaugeChild, type Host } from "#base";
 import { onGone } from "../caller.ts";
 import { encodeFrame, WATCH_ID_HEADER } from "../frames.ts";
@@ -13,8 +13,9 @@ import { HttpErrors } from "../problem.ts";
 import { Departures } from "./departures.ts";
 import { Heartbeats, type DataState } from "./heartbeats.ts";
 import { FrameRing } from "./ring.ts";
+import { Subscriber } from "./subscriber.ts";
 import type { Subscription, WatcherInfo } from "./subscription.ts";
-import type { TopicFilter } from "./topic-filter.ts";
+import { decidedOnce } from "./topic-filter.ts";
 
 /**
  * Bytes that may wait on one subscriber's socket, its largest frame apart, before it is dropped: some seconds of a slow
@@ -33,35 +34,6 @@ export interface Delta {
   readonly data: unknown;
 }
 
-class Subscriber {
-  /** The subscriber was sent everything up to this revision. */
-  cursor = 0;
-  /** Whether it is up to date and receives what is published. */
-  live = false;
-  /** The last revision that it acknowledged. */
-  seen = 0;
-  /** Bytes of the largest frame that may still wait for it. */
-  frameBytesMax = 0;
-  readonly id: string;
-  readonly sinceMs: number;
-  readonly subscription: Subscription;
-  readonly raw: ServerResponse;
-  readonly #request: FastifyRequest;
-
-  constructor(id: string, sinceMs: number, subscription: Subscription, { raw, request }: FastifyReply) {
-    this.id = id;
-    this.sinceMs = sinceMs;
-    this.subscription = subscription;
-    this.raw = raw;
-    this.#request = request;
-  }
-
-  /** Whether its token or session is still valid. */
-  isAllowed(): boolean {
-    return this.#request.isCallerCurrent?.() ?? true;
-  }
-}
-
 export interface HubOptions {
   /**
    * Each delta is a whole document, or follows from the previous one; every subscription has one topic and provides
@@ -72,17 +44,6 @@ export interface HubOptions {
   readonly ageMs?: () => number;
   /** Whether owners may still have to register again. */
   readonly cold?: () => boolean;
-}
-
-/** Whether a subscription's filter shows what is published to these topics. Subscribers that share a filter share the decision. */
-function decidedOnce(topics: readonly string[]): (sees: TopicFilter | undefined) => boolean {
-  const decided = new Map<TopicFilter, boolean>();
-  return (sees) => {
-    if (sees === undefined) return true;
-    let shown = decided.get(sees);
-    if (shown === undefined) decided.set(sees, (shown = sees(topics)));
-    return shown;
-  };
 }
 
 /** One kind of watch, such as the catalog. Revisions only increase. */

@@ -19,3 +19,14 @@ export function sharedFilter({ rights, limits }: Principal, action: Action, make
   if (!filter) known.set(key, (filter = make()));
   return filter;
 }
+
+/** Whether a filter shows what is published to these topics. Readers that share a filter share the decision. */
+export function decidedOnce(topics: readonly string[]): (sees: TopicFilter | undefined) => boolean {
+  const decided = new Map<TopicFilter, boolean>();
+  return (sees) => {
+    if (sees === undefined) return true;
+    let shown = decided.get(sees);
+    if (shown === undefined) decided.set(sees, (shown = sees(topics)));
+    return shown;
+  };
+}
