@@ -15,6 +15,7 @@ import type { IdentitySource } from "#identity/core";
 import { mergeViews, PeerRecord, type ClusterView, type GatewayPorts, type GatewaySettings } from "#gateway";
 import { UNHEARD_EXIT, type FromWorker, type ToWorker, type WorkerAnswers, type WorkerStart } from "./messages.ts";
 import { workerMetrics } from "./metrics.ts";
+import { returnUntakenConnections } from "./handoffs.ts";
 import { Relay } from "./relay.ts";
 
 /** The command of this program that a worker runs. */
@@ -139,6 +140,7 @@ export class GatewayWorkers implements AsyncDisposable {
   async #live(place: Place, replaces: boolean, signal: AbortSignal) {
     const { clock, log } = this.#host;
     const process = (place.process = cluster.fork(withoutSettings()));
+    returnUntakenConnections(process);
     const post = (message: ToWorker) => send(process, message);
     using relay = this.#options.way && new Relay(this.#options.way, post);
     const exited = Promise.withResolvers<{ code: number | null; cause: string | null }>();

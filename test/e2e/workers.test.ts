@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { connect } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Agent, request } from "undici";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ExplainAnswer } from "#gateway/api";
@@ -292,6 +293,21 @@ describe("two workers", { timeout: 300_000 }, () => {
     // The counts of the killed worker are still included.
     expect(countedBefore).toBeGreaterThan(0);
     expect((await metric(counted)) ?? 0).toBeGreaterThanOrEqual(countedBefore);
+  });
+
+  test("lose no connection that a killed worker had not taken yet", async () => {
+    await using running = await world();
+    const { posthouse, pids } = running;
+    const [victim = 0, survivor] = await pids();
+    // A stopped worker is handed one connection, which it does not take.
+    process.kill(victim, "SIGSTOP");
+    const answers = Array.from({ length: 8 }, () => fresh(`${posthouse.gateway}/`));
+    const answered = await Promise.race([Promise.all(answers), sleep(1_000, "one waits")]);
+    expect(answered).toBe("one waits");
+    process.kill(victim, "SIGKILL");
+    const late = await Promise.race([Promise.all(answers), sleep(20_000, "never answered")]);
+    expect(late).toEqual(answers.map(() => ({ status: 200, pid: expect.any(Number) })));
+    expect(new Set((late as { pid: number }[]).map(({ pid }) => pid))).toContain(survivor);
   });
 
   test("fail no request while routes change a hundred times", async () => {
