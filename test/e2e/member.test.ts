@@ -114,7 +114,7 @@ async function openWorld({ sessionSeconds }: { sessionSeconds: number }): Promis
     }
   };
   const loops = [
-    loop(100, async () => {
+    loop(200, async () => {
       requests++;
       const { status, text } = await call(`${gateway.gateway}/x`).catch((error: unknown) => ({
         status: 0,
@@ -122,7 +122,7 @@ async function openWorld({ sessionSeconds }: { sessionSeconds: number }): Promis
       }));
       if (status !== 200) failed.push(`${new Date().toISOString()} ${status} ${text}`);
     }),
-    loop(250, async () => {
+    loop(500, async () => {
       for (const index of looked) {
         const found = await statuses(apis[index] as string).catch((error: unknown) => String(error));
         // The answer of a member that went away meanwhile no longer counts.

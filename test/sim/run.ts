@@ -3,9 +3,8 @@ import { spawnSync } from "node:child_process";
 import { judge } from "./checkers.ts";
 import { live } from "./world.ts";
 
-/** Seeds in a plain run, and in CI; `SIM_SEEDS` sets another number, `SIM_SEED` names one. */
-const SEEDS = 50;
-const SEEDS_IN_CI = 60;
+/** Seeds of a run; `SIM_SEEDS` sets another number, `SIM_SEED` names one. */
+const SEEDS = 40;
 /** Two of ten seeds run twice, one in each half. Whatever depends on more than the seed differs in most weeks, so a few show it. */
 const isRepeated = (seed: number) => process.env["SIM_SEED"] !== undefined || seed % 10 <= 1;
 /** Lines of the trace shown with a failure. */
@@ -16,7 +15,7 @@ const VIOLATION_CHARS = 1_500;
 
 /** The seeds of one part of several: every `parts`-th, so that they run beside each other. */
 export function seedsOf(part: number, parts: number): number[] {
-  const { CI, SIM_SEED: one, SIM_SEEDS: number = String(CI ? SEEDS_IN_CI : SEEDS) } = process.env;
+  const { SIM_SEED: one, SIM_SEEDS: number = String(SEEDS) } = process.env;
   const all = one === undefined ? Array.from({ length: Number(number) }, (_, i) => i + 1) : [Number(one)];
   return all.filter((_, index) => index % parts === part);
 }
