@@ -6,7 +6,7 @@
  */
 import type { Worker } from "node:cluster";
 
-/** What Node.js sends to a worker with a connection, and what the worker answers. */
+/** The message by which Node.js hands over a connection, and the answer of the worker. */
 interface HandoffMessage {
   readonly cmd?: string;
   readonly act?: string;
