@@ -8,6 +8,7 @@ import {
   certificatesIn,
   leafOf,
   openssl,
+  opensslVerify,
   ORDERS,
   requestFor,
   SPIFFE_ORDERS,
@@ -32,16 +33,11 @@ test("OpenSSL verifies the chain of a certificate, and prints its names", async 
   await writeFile(join(folder.path, "leaf.pem"), String(leaf));
   await writeFile(join(folder.path, "chain.pem"), String(intermediate));
   await writeFile(join(folder.path, "bundle.pem"), issued.bundle);
-  const verified = await openssl(
-    "verify",
-    "-x509_strict",
+  const verified = await opensslVerify(
+    folder.path,
+    { roots: "bundle.pem", between: "chain.pem", leaf: "leaf.pem" },
     "-purpose",
     "sslserver",
-    "-CAfile",
-    join(folder.path, "bundle.pem"),
-    "-untrusted",
-    join(folder.path, "chain.pem"),
-    join(folder.path, "leaf.pem"),
   );
   expect(verified).toMatch(/leaf\.pem: OK/);
   const text = await openssl("x509", "-in", join(folder.path, "leaf.pem"), "-noout", "-text");

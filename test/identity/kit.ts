@@ -97,6 +97,20 @@ export async function openssl(...args: string[]): Promise<string> {
   return stdout;
 }
 
+/** The words of `openssl verify` about a leaf, in strict mode. The files are names in the folder; `more`: further options. */
+export function opensslVerify(
+  folder: string,
+  { roots, between, leaf }: { readonly roots: string; readonly between: string; readonly leaf: string },
+  ...more: string[]
+): Promise<string> {
+  const [rootFile, betweenFile, leafFile] = [roots, between, leaf].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  return openssl("verify", "-x509_strict", ...more, "-CAfile", rootFile, "-untrusted", betweenFile, leafFile);
+}
+
 /** A signing request by OpenSSL itself, for a key that is made here. `names`: alternative names, such as `URI:spiffe://…`. */
 export async function requestFor(
   folder: string,

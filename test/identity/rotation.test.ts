@@ -10,6 +10,7 @@ import {
   changingKeys,
   leafOf,
   openssl,
+  opensslVerify,
   ORDERS,
   requestFor,
   startAuthority,
@@ -179,15 +180,7 @@ test("an outside intermediate is imported: OpenSSL verifies its certificates aga
   );
   const issued = await issue(one, folder.path);
   await writeFile(join(folder.path, "leaf.pem"), String(leafOf(issued.certificate)));
-  const verified = await openssl(
-    "verify",
-    "-x509_strict",
-    "-CAfile",
-    join(folder.path, "root.pem"),
-    "-untrusted",
-    join(folder.path, "int.pem"),
-    join(folder.path, "leaf.pem"),
-  );
+  const verified = await opensslVerify(folder.path, { roots: "root.pem", between: "int.pem", leaf: "leaf.pem" });
   expect(verified).toMatch(/OK/);
   for (const { certificate } of [before, issued]) one.authority.verifyPeer(leafOf(certificate).raw);
   await expect(one.rotations.rotate({ part: "intermediate" }, "test")).rejects.toMatchObject({
@@ -203,15 +196,7 @@ test("an outside root is imported with an intermediate of ours below it", async 
   const issued = await issue(one, folder.path);
   await writeFile(join(folder.path, "leaf.pem"), String(leafOf(issued.certificate)));
   await writeFile(join(folder.path, "ours.pem"), String(certificatesIn(issued.certificate)[1]));
-  const verified = await openssl(
-    "verify",
-    "-x509_strict",
-    "-CAfile",
-    join(folder.path, "root.pem"),
-    "-untrusted",
-    join(folder.path, "ours.pem"),
-    join(folder.path, "leaf.pem"),
-  );
+  const verified = await opensslVerify(folder.path, { roots: "root.pem", between: "ours.pem", leaf: "leaf.pem" });
   expect(verified).toMatch(/OK/);
 });
 
