@@ -97,12 +97,7 @@ class BlockReader {
   #block(indent: number): Tree {
     const line = this.#lines[this.#at] as Line;
     if (/^-(\s|$)/.test(line.text)) return this.#list(indent);
-    if (PAIR.test(line.text)) return this.#map(indent);
-    this.#at++;
-    let { text } = line;
-    // A flow value may continue on the next lines.
-    while (/^[[{]/.test(text) && !isClosed(text) && this.#lines[this.#at]) text += ` ${this.#next().text}`;
-    return flowValue(text, line.number);
+    return PAIR.test(line.text) ? this.#map(indent) : this.#value();
   }
 
   #next(): Line {
@@ -145,10 +140,11 @@ class BlockReader {
     return map;
   }
 
-  /** A value on the line of its name: a list or a map in brackets, or a text. */
+  /** A list or a map in brackets, or a text. */
   #value(): Tree {
     const line = this.#next();
     let { text } = line;
+    // Brackets may be closed on a later line.
     while (/^[[{]/.test(text) && !isClosed(text) && this.#lines[this.#at]) text += ` ${this.#next().text}`;
     return flowValue(text, line.number);
   }
