@@ -13,7 +13,7 @@ test("the console knows the actions of the server, with their fields", () => {
   );
 });
 
-test("a glob stands for the actions that it matches", () => {
+test("a glob covers the actions that it matches", () => {
   expect(actionsOf("locks:*")).toEqual(["locks:read", "locks:write", "locks:break"]);
   expect(actionsOf("*:manage")).toEqual(["access:manage", "identity:manage"]);
   expect(actionsOf("config:read")).toEqual(["config:read"]);
