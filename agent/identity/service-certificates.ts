@@ -121,10 +121,9 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
   }
 
   async #trustDomain(): Promise<string> {
-    using late = new DisposableStack();
-    const limit = new AbortController();
-    late.defer(this.#host.clock.after(FIRST_BUNDLE_MS_MAX, () => limit.abort(new Error("no answer"))));
-    while (this.#bundle === undefined) await this.#bundleNews.wait({ signal: limit.signal });
+    const limit = { clock: this.#host.clock, ms: FIRST_BUNDLE_MS_MAX };
+    if (this.#bundle === undefined) await this.#bundleNews.wait({ limit, signal: this.#tasks.signal });
+    if (this.#bundle === undefined) throw new Error("The control plane did not send its trust bundle.");
     return this.#bundle.trustDomain;
   }
 
@@ -179,8 +178,8 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#tasks[Symbol.asyncDispose]();
-    await Promise.all([...this.#kept.values()].map(({ certificate }) => certificate[Symbol.asyncDispose]()));
+    const certificates = [...this.#kept.values()].map(({ certificate }) => certificate);
+    await Promise.all([this.#tasks, ...certificates].map((one) => one[Symbol.asyncDispose]()));
   }
 }
 
