@@ -3,7 +3,7 @@
  * histories themselves, which are read from the store when a reader wants them. So a flapping fleet costs little memory.
  */
 import { decodeJson, firstIndexWhere, Trigger, type Host } from "#base";
-import type { Store, StoreEntry, StoreEvent } from "#store";
+import { keyOfEvent, type Store, type StoreEntry, type StoreEvent } from "#store";
 import {
   HISTORY_INSTANCES_MAX,
   HISTORY_TRANSITIONS_MAX,
@@ -128,7 +128,7 @@ export class HealthPast {
 
   apply(events: readonly StoreEvent[]): void {
     for (const event of events) {
-      const parsed = parseHistoryKey(event.type === "put" ? event.entry.key : event.key);
+      const parsed = parseHistoryKey(keyOfEvent(event));
       if (!parsed) continue;
       const { stamp, ...name } = parsed;
       if (event.type === "delete") this.#drop(name, stamp);

@@ -5,7 +5,7 @@
 import { AppError, fullJitter, messageOf, type CancelTimer, type Host } from "#base";
 import type { FastifyReply } from "fastify";
 import type { Principal } from "#http";
-import { type Store, StoreErrors } from "#store";
+import { keyOfEvent, type Store, StoreErrors } from "#store";
 import type { FeedHello, FeedReset, FeedTopic } from "./api.ts";
 import { ChangedTopics } from "./core/changed-topics.ts";
 import { topicsOfKey } from "./core/topics.ts";
@@ -100,7 +100,7 @@ export class Feed implements AsyncDisposable {
         for await (const { revision, events } of this.#store.watch({ prefix: STORE_PREFIX, ...after, signal })) {
           this.#revision = revision;
           failures = 0;
-          for (const event of events) this.#noteKey(event.type === "put" ? event.entry.key : event.key, revision);
+          for (const event of events) this.#noteKey(keyOfEvent(event), revision);
         }
       } catch (error) {
         if (signal.aborted) return;

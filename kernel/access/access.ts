@@ -7,7 +7,7 @@ import { builtInRights, PolicyBook } from "#authorization";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
 import { ChangeLog } from "#changes";
 import { EVERY_NAME, HttpErrors, type Principal } from "#http";
-import { type StoreEntry, type Store, View } from "#store";
+import { keyOfEvent, type StoreEntry, type Store, View } from "#store";
 import { AccessErrors } from "./api.ts";
 import { BindingGrants } from "./binding-grants.ts";
 import type { SignedInPerson } from "./core/token-sign-in.ts";
@@ -141,8 +141,7 @@ export class Access {
           }
         }
         // When a token was last used changes no caller.
-        const keys = events.map((event) => (event.type === "put" ? event.entry.key : event.key));
-        if (keys.some((key) => !key.startsWith(USES_PREFIX))) this.#notify();
+        if (events.some((event) => !keyOfEvent(event).startsWith(USES_PREFIX))) this.#notify();
       },
     });
   }

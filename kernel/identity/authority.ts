@@ -5,7 +5,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { AppError, deadline, decodeJson, encodeJson, messageOf, type Host, Trigger } from "#base";
 import { HttpErrors, WatchHub } from "#http";
-import { commit, type Store, type StoreEntry, type StoreEvent, View } from "#store";
+import { commit, keyOfEvent, type Store, type StoreEntry, type StoreEvent, View } from "#store";
 import { CERTIFICATE_SECONDS, IdentityErrors, REVOKED_MAX, type TrustBundle } from "./api.ts";
 import { AuthorityKeys } from "./authority-keys.ts";
 import { Certificates } from "./certificates.ts";
@@ -393,8 +393,4 @@ export class CertificateAuthority implements AsyncDisposable {
 
 function isRevocation(event: StoreEvent): boolean {
   return event.type === "put" && event.entry.key.startsWith(REVOKED_PREFIX);
-}
-
-function keyOfEvent(event: StoreEvent): string {
-  return event.type === "put" ? event.entry.key : event.key;
 }

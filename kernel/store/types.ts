@@ -105,6 +105,10 @@ export type StoreEvent =
   /** A delete by hand, by prefix or by the lapse of a lease. */
   | { readonly type: "delete"; readonly key: string; readonly modRevision: Revision };
 
+export function keyOfEvent(event: StoreEvent): string {
+  return event.type === "put" ? event.entry.key : event.key;
+}
+
 /** One whole revision, never split, events in order of the operations. No events: a bookmark, everything up to here was delivered. */
 export interface WatchBatch {
   readonly revision: Revision;

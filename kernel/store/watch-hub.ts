@@ -5,7 +5,7 @@
  */
 import { invariant, type CancelTimer, type Clock } from "#base";
 import { closed } from "./rules.ts";
-import { StoreErrors, type KeyOrPrefix, type Revision, type StoreEvent, type WatchBatch } from "./types.ts";
+import { keyOfEvent, StoreErrors, type KeyOrPrefix, type Revision, type StoreEvent, type WatchBatch } from "./types.ts";
 
 /** Revisions that wait for one reader before it counts as too slow. */
 const WATCH_QUEUE_REVISIONS_MAX = 4096;
@@ -85,7 +85,7 @@ export class WatchHub implements Disposable {
     if (this.#watchers.size === 0) return;
     const matched = new Map<Group, StoreEvent[]>();
     for (const event of batch.events) {
-      const key = keyOf(event);
+      const key = keyOfEvent(event);
       collect(matched, this.#keys.get(key), event);
       for (const length of this.#prefixLengths.keys()) {
         if (length <= key.length) collect(matched, this.#prefixes.get(key.slice(0, length)), event);
@@ -297,7 +297,7 @@ class Watcher implements AsyncIterableIterator<WatchBatch> {
   async #catchUp(): Promise<WatchBatch | undefined> {
     while (!this.#current && !this.#ended) {
       for (let batch = this.#past.shift(); batch; batch = this.#past.shift()) {
-        const events = batch.events.filter((event) => selects(this.selector, keyOf(event)));
+        const events = batch.events.filter((event) => selects(this.selector, keyOfEvent(event)));
         if (events.length > 0) return { revision: batch.revision, events };
       }
       this.#cursor = this.#pastThrough;
@@ -333,10 +333,6 @@ class Watcher implements AsyncIterableIterator<WatchBatch> {
     this.#waiting = undefined;
     waiting?.resolve(result);
   }
-}
-
-function keyOf(event: StoreEvent): string {
-  return event.type === "put" ? event.entry.key : event.key;
 }
 
 function selects(selector: KeyOrPrefix, key: string): boolean {
