@@ -15,8 +15,7 @@ import { useResource } from "../../data/resource.ts";
 import { formatAgo, formatTime } from "../../data/time.ts";
 import { commonText } from "../../text/common.ts";
 import { BindingDialog } from "./binding-edit.tsx";
-import { PolicyBadges } from "./columns.tsx";
-import { limitText } from "./columns.tsx";
+import { LimitsCell, PolicyBadges } from "./columns.tsx";
 import { AccessFrame } from "./frame.tsx";
 import { viewsText } from "./text-views.ts";
 
@@ -147,10 +146,7 @@ function bindingColumns(onRemove: (binding: Binding) => void): readonly TableCol
       title: text.limits,
       width: "minmax(8rem, 2fr)",
       priority: 2,
-      cell: (binding) => {
-        const limits = limitText(binding);
-        return limits === "" ? <span class="muted">{text.noLimits}</span> : <span title={limits}>{limits}</span>;
-      },
+      cell: (binding) => <LimitsCell of={binding} />,
     },
     {
       id: "changed",

@@ -56,11 +56,17 @@ export function LastUse({ token: { lastUsedAt, lastUsedFrom } }: { readonly toke
 }
 
 /** Limits in one line, such as `Namespaces: prod`. */
-export function limitText(token: Pick<TokenSummary, LimitKind>): string {
+function limitText(token: Pick<TokenSummary, LimitKind>): string {
   const text = accessText();
   return LIMIT_KINDS.flatMap((kind) =>
     token[kind] === undefined ? [] : [`${text[kind]}: ${token[kind].join(", ")}`],
   ).join(" · ");
+}
+
+/** Limits in one line, or a word that there are none. */
+export function LimitsCell({ of }: { readonly of: Pick<TokenSummary, LimitKind> }) {
+  const limits = limitText(of);
+  return limits === "" ? <span class="muted">{accessText().noLimits}</span> : <span title={limits}>{limits}</span>;
 }
 
 function NameCell({ token }: { readonly token: TokenSummary }) {
@@ -106,10 +112,7 @@ export function tokenColumns(): readonly TableColumn<TokenSummary>[] {
       title: text.limits,
       width: "minmax(10rem, 2fr)",
       priority: 2,
-      cell: (token) => {
-        const limits = limitText(token);
-        return limits === "" ? <span class="muted">{text.noLimits}</span> : <span title={limits}>{limits}</span>;
-      },
+      cell: (token) => <LimitsCell of={token} />,
       sort: limitText,
     },
     {

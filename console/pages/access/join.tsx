@@ -15,7 +15,7 @@ import { useRereading } from "../../data/rereading.ts";
 import { useResource } from "../../data/resource.ts";
 import { formatAgo, formatTime, now } from "../../data/time.ts";
 import { commonText } from "../../text/common.ts";
-import { limitText } from "./columns.tsx";
+import { LimitsCell } from "./columns.tsx";
 import { AccessFrame } from "./frame.tsx";
 import { joinState } from "./join-core.ts";
 import { JoinCommandDialog, JoinDialog } from "./join-create.tsx";
@@ -129,10 +129,7 @@ function joinColumns(onRevoke: (token: JoinTokenSummary) => void): readonly Tabl
       title: text.limits,
       width: "minmax(10rem, 2fr)",
       priority: 2,
-      cell: (token) => {
-        const limits = limitText(token);
-        return limits === "" ? <span class="muted">{text.noLimits}</span> : <span title={limits}>{limits}</span>;
-      },
+      cell: (token) => <LimitsCell of={token} />,
     },
     {
       id: "expires",

@@ -70,7 +70,6 @@ export const viewsText = defineText(
       "People who sign in by OpenID Connect get the policies that are bound to their groups or to them. Without a binding, " +
       "that sign-in is refused.",
     limits: "Limits",
-    noLimits: "No limits",
     who: "Who",
     who_me: "Me",
     who_token: "A token",
@@ -226,7 +225,6 @@ export const viewsText = defineText(
     noBindings: "还没有绑定",
     noBindingsText: "通过 OpenID Connect 登录的人，会获得其用户组或本人所绑定的策略。没有绑定就无法以此方式登录。",
     limits: "范围",
-    noLimits: "不限",
     who: "主体",
     who_me: "我",
     who_token: "令牌",
