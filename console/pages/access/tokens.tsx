@@ -30,6 +30,10 @@ export function TokensView() {
   /** Kept only while its dialog is open. */
   const issued = useSignal<IssuedToken | undefined>(undefined);
   const list = useResource<TokenList>(PATH, ["access"]);
+  const showIssued = (token: IssuedToken) => {
+    issued.value = token;
+    void list.reload();
+  };
   return (
     <>
       <AccessFrame view="tokens" cli={cliOf("token", "ls")} call={{ path: PATH }}>
@@ -48,24 +52,13 @@ export function TokensView() {
                 tokens={tokens}
                 onClose={() => setChosen("")}
                 onDone={list.reload}
-                onRotated={(token) => {
-                  issued.value = token;
-                  void list.reload();
-                }}
+                onRotated={showIssued}
               />
             )}
           </>
         )}
       </Loaded>
-      {isIssuing.value && (
-        <IssueDialog
-          onClose={() => (isIssuing.value = false)}
-          onIssued={(token) => {
-            issued.value = token;
-            void list.reload();
-          }}
-        />
-      )}
+      {isIssuing.value && <IssueDialog onClose={() => (isIssuing.value = false)} onIssued={showIssued} />}
       {issued.value && <IssuedDialog issued={issued.value} onClose={() => (issued.value = undefined)} />}
     </>
   );
