@@ -127,7 +127,7 @@ export function merge({ id, changes, baseVersion }: StoredProposal, base: Stored
   const conflicts: string[] = [];
   for (const [key, item] of Object.entries(changes)) {
     const [was, is] = [own(base, key), own(live, key)];
-    if (!same(was, is) && !same(is, item)) conflicts.push(key);
+    if (!isSameItem(was, is) && !isSameItem(is, item)) conflicts.push(key);
   }
   if (conflicts.length === 0) return withChanges(live, changes);
   throw ConfigErrors.PROPOSAL_OUTDATED(
@@ -136,7 +136,8 @@ export function merge({ id, changes, baseVersion }: StoredProposal, base: Stored
   );
 }
 
-function same(a: StoredItem | null | undefined, b: StoredItem | null | undefined): boolean {
+/** Whether two items are equal. A key without an item is like one that is removed (null). */
+export function isSameItem(a: StoredItem | null | undefined, b: StoredItem | null | undefined): boolean {
   return canonicalJson(a ?? null) === canonicalJson(b ?? null);
 }
 

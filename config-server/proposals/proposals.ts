@@ -2,7 +2,7 @@
  * Proposals: changes that others review before they become a release. They are read from the store for each request,
  * since only people look at them.
  */
-import { canonicalJson, decodeJson, encodeJson, randomId, type Host, own, setOwn } from "#base";
+import { decodeJson, encodeJson, randomId, type Host, own, setOwn } from "#base";
 import { commit, type Store } from "#store";
 import {
   ConfigErrors,
@@ -20,6 +20,7 @@ import type { ReleaseAuthor } from "../releases/key-rights.ts";
 import { nothingReleased } from "../releases/stored-releases.ts";
 import {
   approversOf,
+  isSameItem,
   merge,
   requireOpen,
   review,
@@ -209,7 +210,7 @@ export class Proposals {
     }
     permit?.(
       target,
-      Object.keys(changes).filter((key) => !isSame(own(changes, key), own(live.items, key))),
+      Object.keys(changes).filter((key) => !isSameItem(own(changes, key), own(live.items, key))),
     );
     const promotedFrom = `${setId(name)}@${from}`;
     if (await this.rules.requiresReview(toNamespace)) {
@@ -315,10 +316,6 @@ export class Proposals {
     const base = baseVersion === live.version ? live.items : await releases.itemsOf(name, baseVersion);
     return { version: live.version, items: merge(proposal, base, live.items) };
   }
-}
-
-function isSame(one: StoredItem | null | undefined, other: StoredItem | undefined): boolean {
-  return canonicalJson(one ?? null) === canonicalJson(other ?? null);
 }
 
 function unknownProposal(name: SetName, id: string) {

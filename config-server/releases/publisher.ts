@@ -1,6 +1,6 @@
 /** Publishes releases: resolves masks, checks the items, and commits the release with everything that must change with it. */
 import { hash } from "node:crypto";
-import { canonicalJson, deadline, decodeJson, type Host, own } from "#base";
+import { deadline, decodeJson, type Host, own } from "#base";
 import { ChangeLog, type ChangeEntry } from "#changes";
 import { commit, type KeyOrPrefix, type KnownEntries, type Revision, type Store, StoreErrors } from "#store";
 import {
@@ -14,7 +14,7 @@ import {
   type RolloutRequest,
   type SetName,
 } from "../api.ts";
-import { requireLimits, requireReview, rulesOf, withChanges } from "../core/change.ts";
+import { isSameItem, requireLimits, requireReview, rulesOf, withChanges } from "../core/change.ts";
 import { liveKey, ownerKey, rulesKey, setId } from "../core/keys.ts";
 import type { LiveConfig } from "../core/live.ts";
 import { requireOwner } from "../core/owner.ts";
@@ -302,7 +302,7 @@ class OthersChanged extends Error {
 /** Keys that differ between two contents. */
 function changedKeys(before: OpenItems, after: OpenItems): string[] {
   const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
-  return [...keys].filter((key) => canonicalJson(own(before, key) ?? null) !== canonicalJson(own(after, key) ?? null));
+  return [...keys].filter((key) => !isSameItem(own(before, key), own(after, key)));
 }
 
 /** @throws OthersChanged */
