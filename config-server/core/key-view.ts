@@ -5,12 +5,19 @@
 import { own, setOwn } from "#base";
 import type { EffectiveConfig, SetName } from "../api.ts";
 
+/** Whether a caller may read a key of a set. */
+export type SeesKey = (name: SetName, key: string) => boolean;
+
 export interface KeyView {
   readonly id: string;
-  /** Whether the reader may read the key. */
-  readonly sees: (name: SetName, key: string) => boolean;
+  readonly sees: SeesKey;
   /** Whether it also receives the key's secret in the clear, if it receives secrets at all. */
-  readonly seesSecret: (name: SetName, key: string) => boolean;
+  readonly seesSecret: SeesKey;
+}
+
+/** Members of a record of keys that a caller may read. */
+export function seenItems<T>(name: SetName, items: Readonly<Record<string, T>>, sees: SeesKey): Record<string, T> {
+  return Object.fromEntries(Object.entries(items).filter(([key]) => sees(name, key)));
 }
 
 /** By id. Open watches and waiting readers keep their view; a view without readers is forgotten. */

@@ -1,6 +1,7 @@
 /** Finds a text in live releases: in the names of keys, and by line in values that are not secret. */
 import { startOf } from "#base";
-import type { SearchResult, SetName } from "../api.ts";
+import type { SearchResult } from "../api.ts";
+import type { SeesKey } from "./key-view.ts";
 import type { OpenRelease } from "./sealed.ts";
 
 /** Characters of a line that a search shows. */
@@ -10,7 +11,7 @@ const HIT_CHARS_MAX = 240;
 export function searchIn(
   releases: Iterable<OpenRelease>,
   text: string,
-  { limit, sees = () => true }: { readonly limit: number; readonly sees?: (name: SetName, key: string) => boolean },
+  { limit, sees = () => true }: { readonly limit: number; readonly sees?: SeesKey },
 ): SearchResult {
   const hits: SearchResult["hits"] = [];
   for (const { namespace, app, profile, version, items } of releases) {

@@ -30,6 +30,7 @@ import {
   type StoredDraft,
   type StoredProposal,
 } from "../core/change.ts";
+import { seenItems, type SeesKey } from "../core/key-view.ts";
 import { draftKey, proposalKey, proposalsPrefix, setId } from "../core/keys.ts";
 import { isSealed, sealedOf, type StoredItem, type StoredItems } from "../core/sealed.ts";
 import type { Author } from "./author.ts";
@@ -191,14 +192,14 @@ export class Proposals {
   async promote(
     name: SetName,
     { toNamespace, version, keys, reason = "" }: PromoteRequest,
-    { name: author, permit, reads }: ReleaseAuthor & { readonly reads: (name: SetName, key: string) => boolean },
+    { name: author, permit, reads }: ReleaseAuthor & { readonly reads: SeesKey },
   ): Promise<{ published: Published } | { proposal: Proposal }> {
     const { releases, publisher } = this.#config;
     const from = version ?? (await releases.liveVersion(name));
     if (from === 0) throw nothingReleased(name);
     const release = await releases.readMasked(name, from);
     // A key that the caller may not read is not there for it, or it could copy the key to a place where it may.
-    const items = Object.fromEntries(Object.entries(release.items).filter(([key]) => reads(name, key)));
+    const items = seenItems(name, release.items, reads);
     const target = { ...name, namespace: toNamespace };
     const live = await releases.liveItems(target);
     const changes: Record<string, StoredItem | null> = {};

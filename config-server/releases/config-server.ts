@@ -14,6 +14,7 @@ import {
 } from "../api.ts";
 import { Shown, tagOf } from "../secrets/audience.ts";
 import { Contents } from "./contents.ts";
+import type { SeesKey } from "../core/key-view.ts";
 import { LIVE_PREFIX, parseLiveKey, setId } from "../core/keys.ts";
 import { LiveConfig, type Pointer } from "../core/live.ts";
 import { appId } from "../core/resolve.ts";
@@ -135,7 +136,7 @@ export class ConfigServer {
       readonly namespace: string | undefined;
       readonly limit: number;
       readonly seesSet: (name: SetName) => boolean;
-      readonly sees: (name: SetName, key: string) => boolean;
+      readonly sees: SeesKey;
     },
   ): SearchResult {
     const visible = this.#sorted(query.namespace).filter(({ name }) => query.seesSet(name));

@@ -4,7 +4,7 @@
  */
 import { type Action, isAllowed, maySee, type Principal, requireAllowed } from "#http";
 import type { SetName } from "../api.ts";
-import { type KeyView, makeKeyView } from "../core/key-view.ts";
+import { type KeyView, makeKeyView, seenItems, type SeesKey } from "../core/key-view.ts";
 
 /** Throws HTTP_FORBIDDEN unless the caller may do the action on every one of the keys. */
 export type KeyPermit = (name: SetName, keys: Iterable<string>) => void;
@@ -19,7 +19,7 @@ export function keyPermit(principal: Principal, action: KeyAction): KeyPermit | 
 }
 
 /** Whether the caller may read a key. */
-export function readsKey(principal: Principal): (name: SetName, key: string) => boolean {
+export function readsKey(principal: Principal): SeesKey {
   if (!principal.rights.looksAt("config:read", "key")) return () => true;
   return ({ namespace, app, profile }, key) => maySee(principal, "config:read", { namespace, app, profile, key });
 }
@@ -27,8 +27,7 @@ export function readsKey(principal: Principal): (name: SetName, key: string) => 
 /** Members of a record of keys that the caller may read. */
 export function readableItems<T>(principal: Principal, name: SetName, items: Record<string, T>): Record<string, T> {
   if (!principal.rights.looksAt("config:read", "key")) return items;
-  const reads = readsKey(principal);
-  return Object.fromEntries(Object.entries(items).filter(([key]) => reads(name, key)));
+  return seenItems(name, items, readsKey(principal));
 }
 
 const views = new WeakMap<Principal["rights"], Map<string, KeyView>>();

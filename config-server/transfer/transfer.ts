@@ -27,6 +27,7 @@ import {
 } from "../api.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
 import { nothingReleased } from "../releases/stored-releases.ts";
+import { seenItems, type SeesKey } from "../core/key-view.ts";
 import { LIVE_PREFIX, parseLiveKey, setId } from "../core/keys.ts";
 import { firstOf, reported, shown, type PlannedSet } from "../core/plan.ts";
 import type { LiveRecord } from "../core/rollout.ts";
@@ -37,9 +38,6 @@ import type { Author } from "../proposals/author.ts";
 import type { KeyPermit } from "../releases/key-rights.ts";
 import type { Proposals } from "../proposals/proposals.ts";
 import { readZip, writeZip } from "./zip.ts";
-
-/** Whether the caller may read a key. */
-type SeesKey = (name: SetName, key: string) => boolean;
 
 /** The author of an import. Both functions throw HTTP_FORBIDDEN. */
 export interface ImportAuthor extends Author {
@@ -210,8 +208,7 @@ export class Transfer {
   ) {
     const read = async ({ name, version }: Pinned): Promise<Release> => {
       const release = await this.#config.releases.readMasked(name, version);
-      const items = Object.entries(release.items).filter(([key]) => sees(name, key));
-      return { ...release, items: Object.fromEntries(items) };
+      return { ...release, items: seenItems(name, release.items, sees) };
     };
     const sets: Manifest["sets"] = [];
     let files = 1;
