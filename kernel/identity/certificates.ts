@@ -123,9 +123,9 @@ export class Certificates {
     throw notFound(serial);
   }
 
-  /** The certificates of a workload, including those that ended a moment ago. */
-  of(spiffeId: string): readonly (readonly [string, CertificateRecord])[] {
-    return [...this.#state.certificates].filter(([, one]) => one.spiffeId === spiffeId);
+  /** The certificates of every workload, by its SPIFFE id, including those that ended a moment ago. */
+  bySpiffeId(): ReadonlyMap<string, readonly CertificateRecord[]> {
+    return Map.groupBy(this.#state.certificates.values(), ({ spiffeId }) => spiffeId);
   }
 
   /** @throws IDENTITY_CERTIFICATE_NOT_FOUND */

@@ -21,7 +21,7 @@ import type { CertificateAuthority, Issued } from "./authority.ts";
 import { RENEWAL_GRACE_MS } from "./core/authority-record.ts";
 import { formatSpiffeId } from "./core/spiffe-id.ts";
 import { readCertificate } from "./peers.ts";
-import { JOIN_TOKENS_PREFIX, type JoinTokenRecord, nodeKey, type NodeRecord } from "./state.ts";
+import { type CertificateRecord, JOIN_TOKENS_PREFIX, type JoinTokenRecord, nodeKey, type NodeRecord } from "./state.ts";
 import { type CheckedCsr, readCsr } from "./x509/csr.ts";
 
 const ID_BYTES = 8;
@@ -203,7 +203,8 @@ export class Joins {
     const nodes = [...this.#authority.state.nodes.values()].sort((a, b) =>
       a.kind + a.name < b.kind + b.name ? -1 : 1,
     );
-    return nodes.map((node) => this.#view(node));
+    const issued = this.#authority.certificates.bySpiffeId();
+    return nodes.map((node) => this.#view(node, issued));
   }
 
   /** Removes a node. Its certificates are rejected from then on. @throws IDENTITY_NODE_NOT_FOUND */
@@ -221,17 +222,17 @@ export class Joins {
     this.#host.log.info({ kind, name, by }, "node removed");
   }
 
-  #view(node: NodeRecord): NodeView {
+  #view(node: NodeRecord, issued: ReadonlyMap<string, readonly CertificateRecord[]>): NodeView {
     const { joinedAtMs, ...rest } = node;
     const workload = { kind: node.kind, name: node.name };
     const spiffeId = formatSpiffeId({ trustDomain: this.#authority.trustDomain, workload });
-    const certificates = this.#authority.certificates.of(spiffeId);
-    const endMs = Math.max(0, ...certificates.map(([, { expiresAtMs }]) => expiresAtMs));
+    const certificates = issued.get(spiffeId) ?? [];
+    const endMs = Math.max(0, ...certificates.map(({ expiresAtMs }) => expiresAtMs));
     return {
       ...copied(rest),
       spiffeId,
       joinedAt: new Date(joinedAtMs).toISOString(),
-      certificates: certificates.filter(([, one]) => one.expiresAtMs > this.#host.clock.now()).length,
+      certificates: certificates.filter(({ expiresAtMs }) => expiresAtMs > this.#host.clock.now()).length,
       ...(endMs === 0 ? {} : { expiresAt: new Date(endMs).toISOString() }),
     };
   }
