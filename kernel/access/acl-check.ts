@@ -13,6 +13,7 @@ import {
 import { type Limits, outsideLimit, type Principal } from "#http";
 import { AccessErrors, type AclCheck, type AclCheckQuery } from "./api.ts";
 import { didYouMean } from "./policy-lookup.ts";
+import { tokenLimits } from "./token-record.ts";
 
 /** The one whose rights are asked about. */
 export interface AclSubject {
@@ -35,7 +36,7 @@ export function checkAccess(subject: AclSubject, query: AclCheckQuery): AclCheck
     resource: { ...resource },
     subject: subject.text,
     policies: [...subject.policies],
-    ...(subject.limits === undefined ? {} : { limits: plainLimits(subject.limits) }),
+    ...(subject.limits === undefined ? {} : { limits: tokenLimits(subject.limits) }),
     ...(rule === undefined ? {} : { rule }),
     ...(limit === undefined ? {} : { limit }),
     ...(isGranted || rule !== undefined ? {} : { missing: missingRule(action, resource) }),
@@ -99,10 +100,4 @@ export function rightsText(names: readonly string[], book: PolicyBook): string[]
       return `rule ${index + 1} of the policy ${name} ${does} ${actions.join(", ")} on ${fields.join("; ") || "everything"}`;
     }),
   );
-}
-
-/** Limits as routes show them. */
-export function plainLimits(limits: Limits): { namespaces?: string[]; apps?: string[]; services?: string[] } {
-  const given = Object.entries(limits).filter(([, names]) => names !== undefined);
-  return Object.fromEntries(given.map(([kind, names]) => [kind, [...(names as readonly string[])]]));
 }

@@ -9,7 +9,7 @@ import { HttpErrors, isLimited, type Limits, type Principal, principalId } from 
 import { SharedLease, type Store } from "#store";
 import { AccessErrors, SERVICE_TOKEN_SECONDS_MAX, type ServiceToken, type ServiceTokenRequest } from "./api.ts";
 import { outsideOwnLimits, serviceLimits, serviceSecretApps } from "./service-limits.ts";
-import { ACCESS_PREFIX } from "./token-record.ts";
+import { ACCESS_PREFIX, tokenLimits } from "./token-record.ts";
 
 export const SERVICE_TOKENS_PREFIX = `${ACCESS_PREFIX}service-tokens/`;
 const ID_BYTES = 8;
@@ -104,7 +104,7 @@ export class ServiceTokens {
     this.#host.log.debug({ token: id, name: record.name, by: caller.id, ttlSeconds }, "service token issued");
     const issued = {
       name: record.name,
-      ...mutable(record.limits),
+      ...tokenLimits(record.limits),
       expiresAt: new Date(record.expiresAtMs).toISOString(),
       token: `phs_${id}_${secret}`,
     };
@@ -187,8 +187,4 @@ function parentOf({ id, name, tokenId, serial }: Principal): TokenParent {
 function nameOf(caller: Principal, name: string | undefined): string {
   const agent = caller.id.slice(caller.id.indexOf(":") + 1);
   return `agent:${agent}${name === undefined ? "" : `:${name}`}`;
-}
-
-function mutable(limits: Limits): Pick<ServiceToken, "namespaces" | "apps" | "services"> {
-  return Object.fromEntries(Object.entries(limits).map(([kind, names]) => [kind, [...(names ?? [])]]));
 }

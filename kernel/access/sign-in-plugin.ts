@@ -17,9 +17,10 @@ import {
   setSessionCookie,
 } from "#http";
 import type { Access } from "./access.ts";
-import { plainLimits, rightsText } from "./acl-check.ts";
+import { rightsText } from "./acl-check.ts";
 import { AccessErrors, CallerInfo, SessionInfo, SignInLink, SignInRequest } from "./api.ts";
 import type { OpenedSession } from "./sign-ins.ts";
+import { tokenLimits } from "./token-record.ts";
 
 const SESSION_PATH = "/ui/api/session";
 /** Concerns only the caller, so it needs no action and has no limits. */
@@ -155,7 +156,7 @@ function callerInfo(principal: Principal): Omit<CallerInfo, "rights"> {
     ...(tokenId === undefined ? {} : { tokenId }),
     policies: [...policies],
     actions: [...actionsOf(principal)],
-    ...(limits === undefined ? {} : { limits: plainLimits(limits) }),
+    ...(limits === undefined ? {} : { limits: tokenLimits(limits) }),
     ...(expiresAtMs === undefined ? {} : { expiresAt: new Date(expiresAtMs).toISOString() }),
   };
 }

@@ -157,7 +157,7 @@ function bindingInfo({ subject, policies, limits, revision, changedAtMs, changed
   return {
     subject,
     policies: [...policies],
-    ...tokenLimits(limits as Parameters<typeof tokenLimits>[0]),
+    ...tokenLimits(limits),
     revision,
     changedAt: new Date(changedAtMs).toISOString(),
     changedBy,

@@ -1,7 +1,7 @@
 /** A token as the store keeps it: its principal, and how operators see it. */
 import type { PolicyBook } from "#authorization";
 import { canonicalJson } from "#base";
-import { EVERY_NAME, isLimited, type Principal, principalId } from "#http";
+import { EVERY_NAME, isLimited, type Limits, type Principal, principalId } from "#http";
 import type { TokenSummary } from "./api.ts";
 import type { TokenSignIn } from "./core/token-sign-in.ts";
 
@@ -72,11 +72,12 @@ export function tokenPrincipal(tokenId: string, record: TokenRecord, book: Polic
   };
 }
 
+/** Limits as records and answers have them: only those that exist, in lists of their own. */
 export function tokenLimits({
   namespaces,
   apps,
   services,
-}: Pick<TokenRecord, "namespaces" | "apps" | "services">): Pick<TokenSummary, "namespaces" | "apps" | "services"> {
+}: Limits): Pick<TokenSummary, "namespaces" | "apps" | "services"> {
   return {
     ...(namespaces === undefined ? {} : { namespaces: [...namespaces] }),
     ...(apps === undefined ? {} : { apps: [...apps] }),
