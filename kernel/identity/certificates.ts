@@ -39,7 +39,7 @@ interface Waiting {
 }
 
 /** A node, as its own certificates and those that it requested name it. */
-interface NodeHolder {
+export interface NodeHolder {
   readonly spiffeId: string;
   /** Id of its principal. */
   readonly principal: string;

@@ -18,6 +18,7 @@ import {
   type RenewalRequest,
 } from "./api.ts";
 import type { CertificateAuthority, Issued } from "./authority.ts";
+import type { NodeHolder } from "./certificates.ts";
 import { RENEWAL_GRACE_MS } from "./core/authority-record.ts";
 import { formatSpiffeId } from "./core/spiffe-id.ts";
 import { readCertificate } from "./peers.ts";
@@ -96,13 +97,13 @@ export class Joins {
     await this.#authority.requireIssuing();
     const given = name ?? (stored.name === undefined ? defaultName : undefined);
     const node = await this.#redeem(id, secret, { stored, name: given });
-    const workload = { kind: node.kind, name: node.name };
-    const spiffeId = formatSpiffeId({ trustDomain: this.#authority.trustDomain, workload });
+    const holder = this.#holderOf(node);
+    const { spiffeId } = holder;
     if (csr.spiffeId !== undefined && csr.spiffeId !== spiffeId) {
       throw IdentityErrors.NAME_NOT_ALLOWED(`The request names ${csr.spiffeId}, but the node is ${spiffeId}.`);
     }
     // Of a node that had the name before.
-    await this.#authority.certificates.revokeAll({ spiffeId, principal: `${node.kind}:${node.name}` }, node.by);
+    await this.#authority.certificates.revokeAll(holder, node.by);
     const issued = await this.#issue({ node, csr });
     this.#host.log.info({ spiffeId, joinToken: id, by: node.by }, "node joined");
     return { ...issued, node };
@@ -195,7 +196,7 @@ export class Joins {
       workload: { kind, name },
       dns: [...new Set([...OWN_HOST.dns, ...dns])],
       ips: [...new Set([...OWN_HOST.ips, ...ips])],
-      by: `${kind}:${name}`,
+      by: this.#holderOf(node).principal,
     });
   }
 
@@ -216,16 +217,18 @@ export class Joins {
       );
     }
     // Without the node they are rejected already. Revoked ones stay so when a node of the same name joins.
-    const workload = { kind, name };
-    const spiffeId = formatSpiffeId({ trustDomain: this.#authority.trustDomain, workload });
-    await this.#authority.certificates.revokeAll({ spiffeId, principal: `${kind}:${name}` }, by);
+    await this.#authority.certificates.revokeAll(this.#holderOf({ kind, name }), by);
     this.#host.log.info({ kind, name, by }, "node removed");
+  }
+
+  #holderOf({ kind, name }: Pick<NodeRecord, "kind" | "name">): NodeHolder {
+    const { trustDomain } = this.#authority;
+    return { spiffeId: formatSpiffeId({ trustDomain, workload: { kind, name } }), principal: `${kind}:${name}` };
   }
 
   #view(node: NodeRecord, issued: ReadonlyMap<string, readonly CertificateRecord[]>): NodeView {
     const { joinedAtMs, ...rest } = node;
-    const workload = { kind: node.kind, name: node.name };
-    const spiffeId = formatSpiffeId({ trustDomain: this.#authority.trustDomain, workload });
+    const { spiffeId } = this.#holderOf(node);
     const certificates = issued.get(spiffeId) ?? [];
     const endMs = Math.max(0, ...certificates.map(({ expiresAtMs }) => expiresAtMs));
     return {
