@@ -1,10 +1,9 @@
 /** Whether a certificate that the authority issued to a part of its own process, in an earlier run, is still as good as a new one. */
 import { createPrivateKey, X509Certificate as NodeCertificate } from "node:crypto";
 import type { CertificateAuthority } from "./authority.ts";
+import { spiffeIdOfNames } from "./core/alt-names.ts";
 import { issuingIntermediate } from "./core/authority-record.ts";
 import type { IdentityMaterial } from "./core/identity-source.ts";
-import { urisOf } from "./core/peer.ts";
-import { parseSpiffeId } from "./core/spiffe-id.ts";
 
 /** Members have a new name in each run, so theirs is absent. */
 export interface OwnWorkload {
@@ -24,7 +23,7 @@ export function isIssuedNow(
   try {
     const leaf = new NodeCertificate(certificate);
     const issuer = new NodeCertificate(issuing.certificate);
-    const { trustDomain, workload } = parseSpiffeId(urisOf(leaf.subjectAltName)[0] ?? "") ?? {};
+    const { trustDomain, workload } = spiffeIdOfNames(leaf.subjectAltName) ?? {};
     return (
       leaf.checkIssued(issuer) &&
       leaf.verify(issuer.publicKey) &&
