@@ -3,11 +3,12 @@
  * expires soon, or is for other names, is replaced at the next start.
  */
 import { createPrivateKey, webcrypto, X509Certificate as NodeCertificate } from "node:crypto";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { defineErrors, type Host } from "#base";
+import { defineErrors, type Host, messageOf } from "#base";
 import { replaceFile } from "#base/files";
 import { readStateFile } from "#base/state-file";
+import type { SettingName } from "#settings";
 
 /** Validity of the authority and of its certificates, in days. Clients reject server certificates of more than 398 days. */
 const AUTHORITY_DAYS = 3650;
@@ -48,6 +49,15 @@ export async function readTls({ certFile, keyFile, of, settings }: TlsFiles): Pr
     );
   }
   return { cert, key };
+}
+
+/** The PEM file of authorities that a setting names. @throws TLS_UNREADABLE */
+export async function readAuthorities(path: string, setting: SettingName): Promise<Buffer> {
+  const text = await readFile(path).catch((cause: unknown) => {
+    throw TlsErrors.UNREADABLE(`${path} cannot be read: ${messageOf(cause)} (setting ${setting}).`, { cause });
+  });
+  if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
+  throw TlsErrors.UNREADABLE(`${path} contains no PEM certificate (setting ${setting}).`);
 }
 
 /** A certificate for these names, from the authority in `folder`. Both are created when they do not exist. */

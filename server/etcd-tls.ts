@@ -1,10 +1,9 @@
 /** The authorities and the client certificate for etcd, from files. */
-import { readFile } from "node:fs/promises";
-import { type Host, messageOf } from "#base";
+import type { Host } from "#base";
 import { type Settings, spellings } from "#settings";
 import type { EtcdTls, EtcdTlsSource } from "#store";
 import { ServerErrors } from "./api.ts";
-import { readTls, TlsErrors } from "./certificates.ts";
+import { readAuthorities, readTls } from "./certificates.ts";
 import { WatchedFiles } from "./watched-files.ts";
 
 type EtcdFiles = Pick<Settings, "etcdCaFile" | "etcdCertFile" | "etcdKeyFile">;
@@ -43,7 +42,7 @@ export class EtcdTlsFiles implements EtcdTlsSource, AsyncDisposable {
 }
 
 async function readEtcdTls({ etcdCaFile, etcdCertFile: certFile, etcdKeyFile: keyFile }: EtcdFiles): Promise<EtcdTls> {
-  const ca = etcdCaFile === undefined ? {} : { ca: await readAuthorities(etcdCaFile) };
+  const ca = etcdCaFile === undefined ? {} : { ca: await readAuthorities(etcdCaFile, "etcdCaFile") };
   if (certFile === undefined && keyFile === undefined) return ca;
   if (certFile === undefined || keyFile === undefined) {
     throw ServerErrors.SETTINGS_CONFLICT(
@@ -57,12 +56,4 @@ async function readEtcdTls({ etcdCaFile, etcdCertFile: certFile, etcdKeyFile: ke
     settings: "etcdCertFile, etcdKeyFile",
   });
   return { ...ca, certificate: Buffer.from(cert), key: Buffer.from(key) };
-}
-
-async function readAuthorities(path: string): Promise<Buffer> {
-  const text = await readFile(path).catch((cause: unknown) => {
-    throw TlsErrors.UNREADABLE(`${path} cannot be read: ${messageOf(cause)} (setting etcdCaFile).`, { cause });
-  });
-  if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
-  throw TlsErrors.UNREADABLE(`${path} contains no PEM certificate (setting etcdCaFile).`);
 }
