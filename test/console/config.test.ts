@@ -30,10 +30,10 @@ describe.runIf(hasBrowser)("the config pages", () => {
     // The folder goes after the console, which reads it.
     folders.use(folder);
     site = await startConsole({ secretKeys, releaseChecks: [flagsReleaseCheck] });
-    await call("POST", "/v1/config/default/shared/default/releases", {
+    await site.call("POST", "/v1/config/default/shared/default/releases", {
       items: { "db.yaml": yaml("host: db.example\n") },
     });
-    await call("POST", `${SET}/releases`, {
+    await site.call("POST", `${SET}/releases`, {
       reason: "first release",
       items: {
         "imports.yaml": yaml("- shared\n"),
@@ -43,24 +43,19 @@ describe.runIf(hasBrowser)("the config pages", () => {
         "password.txt": { format: "text", value: "correct horse", secret: true },
       },
     });
-    ann = String((await call("POST", "/v1/tokens", { name: "ann", policies: ["editor"] }))["token"]);
+    ann = String((await site.call("POST", "/v1/tokens", { name: "ann", policies: ["editor"] }))["token"]);
   });
   afterAll(async () => {
     await site[Symbol.asyncDispose]();
     await folders.disposeAsync();
   });
 
-  async function call(method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {
-    const { status, json } = await site.control.call(method, path, body);
-    expect(status, JSON.stringify(json)).toBeLessThan(300);
-    return json;
-  }
   const liveText = async (key = "app.yaml") => {
     const { json } = await site.control.call("GET", SET);
     return (json["items"] as Record<string, { value: string }>)[key]?.value ?? "";
   };
   const newest = async () => {
-    const { releases } = await call("GET", `${SET}/releases?limit=1`);
+    const { releases } = await site.call("GET", `${SET}/releases?limit=1`);
     return (releases as Record<string, unknown>[])[0] ?? {};
   };
 
@@ -97,7 +92,7 @@ describe.runIf(hasBrowser)("the config pages", () => {
     await page.getByText("correct horse").waitFor();
     await button(page, "Hide").click();
     await page.getByText("correct horse").waitFor({ state: "detached" });
-    const { records } = await call("GET", "/v1/config-audit");
+    const { records } = await site.call("GET", "/v1/config-audit");
     expect(records).toMatchObject([{ who: "operator", key: "password.txt", reason: "the login fails" }]);
   });
 
@@ -153,9 +148,9 @@ describe.runIf(hasBrowser)("the config pages", () => {
   });
 
   test("another release during an edit is shown, and both changes are combined", async () => {
-    await call("PUT", `${SET}/keys/app.yaml`, "pool:\n  size: 1\nmode: eager\nlevel: info\n");
-    await call("PUT", `${SET}/drafts/app.yaml`, { value: "pool:\n  size: 2\nmode: eager\nlevel: info\n" });
-    await call("PUT", `${SET}/keys/app.yaml`, "pool:\n  size: 1\nmode: eager\nlevel: debug\n");
+    await site.call("PUT", `${SET}/keys/app.yaml`, "pool:\n  size: 1\nmode: eager\nlevel: info\n");
+    await site.call("PUT", `${SET}/drafts/app.yaml`, { value: "pool:\n  size: 2\nmode: eager\nlevel: info\n" });
+    await site.call("PUT", `${SET}/keys/app.yaml`, "pool:\n  size: 1\nmode: eager\nlevel: debug\n");
     const page = await site.open(`${PAGE}?edit=app.yaml`);
     const notice = page.getByRole("alert").filter({ hasText: "was released while you were editing" });
     await notice.getByRole("button", { name: "Take the combination" }).click();
@@ -167,7 +162,7 @@ describe.runIf(hasBrowser)("the config pages", () => {
       async () => (await liveText()) === "pool:\n  size: 2\nmode: eager\nlevel: debug\n",
     );
     await eventually("the draft is gone", async () => {
-      const { drafts } = await call("GET", `${SET}/drafts`);
+      const { drafts } = await site.call("GET", `${SET}/drafts`);
       return (drafts as unknown[]).length === 0;
     });
   });
@@ -226,8 +221,8 @@ describe.runIf(hasBrowser)("the config pages", () => {
     await page.getByLabel("Review").selectOption("required");
     await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
     await page.getByText("Review required").waitFor();
-    expect(await call("GET", "/v1/config/default/rules")).toMatchObject({ review: "required" });
-    await call("PUT", "/v1/config/default/rules", { review: "optional" });
+    expect(await site.call("GET", "/v1/config/default/rules")).toMatchObject({ review: "required" });
+    await site.call("PUT", "/v1/config/default/rules", { review: "optional" });
   });
 
   test("every view in Chinese, dark and 360 pixels wide", async () => {

@@ -45,6 +45,8 @@ export interface TestConsole extends AsyncDisposable {
   /** `http://127.0.0.1:PORT`. */
   readonly base: string;
   readonly control: TestControl;
+  /** A call of the operator, which must succeed. */
+  call(method: string, path: string, body?: unknown): Promise<Record<string, unknown>>;
   /** A page of a browser that has signed in, such as `/ui/services`. Its errors fail the test when the console is closed. */
   open(path: string, view?: ConsoleView): Promise<Page>;
   /** The same without signing in. */
@@ -73,6 +75,11 @@ export async function startConsole(options: TestControlOptions = {}): Promise<Te
   return {
     base,
     control,
+    async call(method, path, body) {
+      const { status, json } = await control.call(method, path, body);
+      expect(status, JSON.stringify(json)).toBeLessThan(300);
+      return json;
+    },
     openSignedOut,
     async open(path, view = {}) {
       const context = await newContext(browser, view);

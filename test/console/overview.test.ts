@@ -7,18 +7,14 @@ describe.runIf(hasBrowser)("the overview", () => {
   beforeAll(async () => (site = await startConsole()));
   afterAll(() => site[Symbol.asyncDispose]());
 
-  const call = async (method: string, path: string, body?: unknown) => {
-    const { status, json } = await site.control.call(method, path, body);
-    expect(status, JSON.stringify(json)).toBeLessThan(300);
-  };
   const register = (service: string) =>
-    call("PUT", `/v1/services/${service}/instances/${service}-1`, {
+    site.call("PUT", `/v1/services/${service}/instances/${service}-1`, {
       address: "10.0.0.1",
       port: 8080,
       checks: [{ id: "http", type: "ttl", ttlSeconds: 3600 }],
     });
   const report = (service: string, status: string) =>
-    call("PUT", `/v1/services/${service}/instances/${service}-1/checks/http`, { status, output: "said so" });
+    site.call("PUT", `/v1/services/${service}/instances/${service}-1/checks/http`, { status, output: "said so" });
 
   test("teaches the first step, is calm when all is well, and live when something breaks", async () => {
     const page = await site.open("/ui/");
@@ -31,7 +27,7 @@ describe.runIf(hasBrowser)("the overview", () => {
     await page.getByText("Nothing is wrong").waitFor();
     expect(await axe(page)).toEqual([]);
 
-    await call("PUT", "/v1/config/default/orders/default/keys/app.yaml?reason=raise%20the%20limit", "limit: 3");
+    await site.call("PUT", "/v1/config/default/orders/default/keys/app.yaml?reason=raise%20the%20limit", "limit: 3");
     await report("orders", "critical");
     const problems = page.locator(".problems");
     await problems.getByText("No healthy instance").waitFor();
@@ -49,7 +45,7 @@ describe.runIf(hasBrowser)("the overview", () => {
 
   test("charts show the traffic that gateways report, by keyboard too", async () => {
     const counts = { requests: 400, errors: 40, latencyMs: 8_000, buckets: [0, 0, 0, 0, 300, 100] };
-    await call("POST", "/v1/traffic", { reporter: "gateway-1", routes: [{ route: "orders", ...counts }] });
+    await site.call("POST", "/v1/traffic", { reporter: "gateway-1", routes: [{ route: "orders", ...counts }] });
     const page = await site.open("/ui/");
     const chart = page.getByRole("slider", { name: "Requests per second" });
     await chart.waitFor();

@@ -13,7 +13,7 @@ describe.runIf(hasBrowser)("the page of service rules", () => {
     site = await startConsole({ releaseChecks: [serviceRulesReleaseCheck] });
     for (const service of ["orders", "stock", "payments"]) {
       const path = `/v1/services/${service}/instances/${service}-1`;
-      expect((await site.control.call("PUT", path, { address: "10.0.0.1", port: 8080 })).status).toBeLessThan(300);
+      await site.call("PUT", path, { address: "10.0.0.1", port: 8080 });
     }
     await traffic("default", [
       { to: "orders", requests: 50 },

@@ -21,12 +21,11 @@ describe.runIf(hasBrowser)("the pages of services", () => {
   async function register(service: string, id: string, more: Record<string, unknown> = {}) {
     const checks = [{ id: "http", type: "ttl", ttlSeconds: 3600 }];
     const body = { address: "10.0.0.1", port: 8080, checks, ...more };
-    const { status, json } = await site.control.call("PUT", `/v1/services/${service}/instances/${id}`, body);
-    expect(status, JSON.stringify(json)).toBeLessThan(300);
+    await site.call("PUT", `/v1/services/${service}/instances/${id}`, body);
   }
   async function report(service: string, id: string, status: string, output: string) {
     const path = `/v1/services/${service}/instances/${id}/checks/http`;
-    expect((await site.control.call("PUT", path, { status, output })).status).toBeLessThan(300);
+    await site.call("PUT", path, { status, output });
   }
   const lifecycleOf = async (id: string) =>
     (await site.control.call("GET", `/v1/services/orders/instances/${id}`)).json["lifecycle"];
@@ -133,7 +132,7 @@ describe.runIf(hasBrowser)("the pages of services", () => {
         id: `many-${from + index}`,
         registration: { address: "10.0.0.9", port: 9000 },
       }));
-      expect((await site.control.call("POST", "/v1/batches", { instances })).status).toBeLessThan(300);
+      await site.call("POST", "/v1/batches", { instances });
     }
     const page = await site.open("/ui/services/many");
     await page.getByText("320 instances").waitFor();

@@ -13,8 +13,7 @@ describe.runIf(hasBrowser)("signing in", () => {
     provider = await startProvider({ people: { ann: { groups: ["team-a"] }, eve: { groups: ["strangers"] } } });
     site = await startConsole({ oidc: oidcSettings(provider), publicUrl: () => site.base });
     await provider.allowRedirect(`${site.base}${CALLBACK}`);
-    const { status } = await site.control.call("PUT", "/v1/bindings/group:team-a", { policies: ["editor"] });
-    expect(status).toBeLessThan(300);
+    await site.call("PUT", "/v1/bindings/group:team-a", { policies: ["editor"] });
   });
   afterAll(async () => {
     await site?.[Symbol.asyncDispose]();

@@ -14,7 +14,7 @@ describe.runIf(hasBrowser)("the topology", () => {
 
   async function register(service: string) {
     const path = `/v1/services/${service}/instances/${service}-1`;
-    expect((await site.control.call("PUT", path, { address: "10.0.0.1", port: 8080 })).status).toBeLessThan(300);
+    await site.call("PUT", path, { address: "10.0.0.1", port: 8080 });
   }
   async function traffic(edges: readonly { from?: string; to: string; requests: number; errors?: number }[]) {
     const body = {
