@@ -2,10 +2,10 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { maySee, principalOf } from "#http";
+import { principalOf } from "#http";
 import { DiffResult, Name, SEARCH_HITS_MAX, SearchResult, SetName } from "../api.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
-import { readsKey } from "../releases/key-rights.ts";
+import { readsKey, readsSet } from "../releases/key-rights.ts";
 import { compareStates, type SetState } from "./comparison.ts";
 import type { Drafts } from "./drafts.ts";
 
@@ -75,12 +75,11 @@ export function comparisonRoutes(
     (request) => {
       const { text, namespace } = request.query;
       const principal = principalOf(request);
-      const reads = readsKey(principal);
       return config.search(text, {
         namespace,
         limit: SEARCH_HITS_MAX,
-        seesSet: ({ namespace, app, profile }) => maySee(principal, read.action, { namespace, app, profile }),
-        sees: reads,
+        seesSet: readsSet(principal),
+        sees: readsKey(principal),
       });
     },
   );

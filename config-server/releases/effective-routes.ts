@@ -6,7 +6,6 @@ import {
   IF_NONE_MATCH_CHARS_MAX,
   isAllowed,
   lastEventId,
-  maySee,
   parseIfNoneMatch,
   principalOf,
   requireCurrent,
@@ -17,6 +16,7 @@ import { topicOf } from "../core/watch-frames.ts";
 import type { Subscribers } from "../rollouts/subscribers.ts";
 import { hasClearSecrets } from "../secrets/audience.ts";
 import type { ConfigServer } from "./config-server.ts";
+import { readsSet } from "./key-rights.ts";
 import { readerOf, readyRevisionOf } from "./reader.ts";
 import { nothingReleased } from "./stored-releases.ts";
 
@@ -43,8 +43,7 @@ export function effectiveRoutes(untyped: FastifyInstance, { config, subscribers 
       },
     },
     (request) => {
-      const principal = principalOf(request);
-      const sets = config.sets(request.query.namespace).filter((set) => maySee(principal, read.action, set));
+      const sets = config.sets(request.query.namespace).filter(readsSet(principalOf(request)));
       return { revision: readyRevisionOf(config), sets };
     },
   );

@@ -18,6 +18,11 @@ export function keyPermit(principal: Principal, action: KeyAction): KeyPermit | 
   };
 }
 
+/** Whether the caller may read a set, or at least one key of it. */
+export function readsSet(principal: Principal): (name: SetName) => boolean {
+  return ({ namespace, app, profile }) => maySee(principal, "config:read", { namespace, app, profile });
+}
+
 /** Whether the caller may read a key. */
 export function readsKey(principal: Principal): SeesKey {
   if (!principal.rights.looksAt("config:read", "key")) return () => true;

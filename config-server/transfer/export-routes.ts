@@ -3,9 +3,9 @@ import { Readable } from "node:stream";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { Type } from "typebox";
-import { maySee, principalOf } from "#http";
+import { principalOf } from "#http";
 import { Name, SetName } from "../api.ts";
-import { readsKey } from "../releases/key-rights.ts";
+import { readsKey, readsSet } from "../releases/key-rights.ts";
 import type { Transfer } from "./transfer.ts";
 import { ZIP_TYPE } from "./zip.ts";
 
@@ -56,9 +56,8 @@ export function exportRoutes(untyped: FastifyInstance, transfer: Transfer): void
     },
     async (request, reply) => {
       const principal = principalOf(request);
-      const seesSet = ({ namespace, app, profile }: SetName) =>
-        maySee(principal, read.action, { namespace, app, profile });
-      const zip = await transfer.exportSets(request.query, { seesSet, sees: readsKey(principal) });
+      const rights = { seesSet: readsSet(principal), sees: readsKey(principal) };
+      const zip = await transfer.exportSets(request.query, rights);
       return sendZip(reply, "config.zip", zip);
     },
   );
