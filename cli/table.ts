@@ -27,6 +27,11 @@ export function isDocument(format: OutputFormat): format is "json" | "yaml" {
   return format === "json" || format === "yaml";
 }
 
+/** Whether the format is one that programs parse, for a single object: a document, or a line. */
+export function isParsedFormat(format: OutputFormat): format is "json" | "yaml" | "ndjson" {
+  return isDocument(format) || format === "ndjson";
+}
+
 /** Between two columns. */
 const GAP = "   ";
 const SGR = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
@@ -72,7 +77,8 @@ function tsvText<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): st
 }
 
 /** A whole document for programs. The YAML package is loaded only when needed. */
-export async function formatDocument(format: "json" | "yaml", document: unknown): Promise<string> {
+export async function formatDocument(format: "json" | "yaml" | "ndjson", document: unknown): Promise<string> {
+  if (format === "ndjson") return `${JSON.stringify(document)}\n`;
   return format === "json" ? `${JSON.stringify(document, null, 2)}\n` : (await import("yaml")).stringify(document);
 }
 

@@ -7,7 +7,7 @@ import { detailText } from "../detail.ts";
 import { EXIT } from "../exit-codes.ts";
 import { givenOnly, withExamples } from "../options.ts";
 import { limitsText, ruleText } from "../policy-text.ts";
-import { formatDocument, formatFor, isDocument, withOutput } from "../table.ts";
+import { formatDocument, formatFor, isParsedFormat, withOutput } from "../table.ts";
 import type { VerbContext } from "../verb.ts";
 
 const FIELDS = ["namespace", "service", "app", "profile", "key", "lock", "route", "bus"] as const;
@@ -34,9 +34,7 @@ export function define(command: Command, context: VerbContext): void {
     const query: AclCheckQuery = { action, ...givenOnly({ ...resource, ...subject }) };
     const answer = await client.access.aclCheck(query);
     const format = formatFor(options, terminal);
-    if (isDocument(format)) terminal.out(await formatDocument(format, answer));
-    else if (format === "ndjson") terminal.out(`${JSON.stringify(answer)}\n`);
-    else terminal.out(answerText(answer));
+    terminal.out(isParsedFormat(format) ? await formatDocument(format, answer) : answerText(answer));
     if (options["exitCode"] === true && !answer.allowed) context.exit(EXIT.failed);
   });
 }

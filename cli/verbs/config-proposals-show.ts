@@ -10,7 +10,7 @@ import { withExamples } from "../options.ts";
 import { proposalState } from "../proposal-state.ts";
 import { changedLines } from "../resources/diff-lines.ts";
 import { setText } from "../set-name.ts";
-import { formatDocument, formatFor, isDocument, withOutput } from "../table.ts";
+import { formatDocument, formatFor, isParsedFormat, withOutput } from "../table.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
@@ -19,8 +19,7 @@ export function define(command: Command, context: VerbContext): void {
   setAction(command, context, async ({ client, set, args: [id = ""], options, terminal }) => {
     const proposal = await client.config.proposal(set, id);
     const format = formatFor(options, terminal);
-    if (isDocument(format)) return terminal.out(await formatDocument(format, proposal));
-    if (format === "ndjson") return terminal.out(`${JSON.stringify(proposal)}\n`);
+    if (isParsedFormat(format)) return terminal.out(await formatDocument(format, proposal));
     if (format === "name") return terminal.out(`${proposal.id}\n`);
     terminal.out(
       detailText([

@@ -4,7 +4,7 @@ import { controlAction } from "../control-verb.ts";
 import { detailText } from "../detail.ts";
 import { withNamespace } from "../namespace.ts";
 import { withExamples } from "../options.ts";
-import { formatDocument, formatFor, isDocument, withOutput } from "../table.ts";
+import { formatDocument, formatFor, isParsedFormat, withOutput } from "../table.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
@@ -15,8 +15,7 @@ export function define(command: Command, context: VerbContext): void {
     const { rules, revision } = await client.config.rules(namespace);
     const format = formatFor(options, terminal);
     const shown = { namespace, ...rules, revision };
-    if (isDocument(format)) return terminal.out(await formatDocument(format, shown));
-    if (format === "ndjson") return terminal.out(`${JSON.stringify(shown)}\n`);
+    if (isParsedFormat(format)) return terminal.out(await formatDocument(format, shown));
     const { keys, valueBytes, releaseBytes } = rules.limits ?? {};
     terminal.out(
       detailText([

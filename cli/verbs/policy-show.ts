@@ -5,7 +5,7 @@ import { controlAction } from "../control-verb.ts";
 import { detailText } from "../detail.ts";
 import { withExamples } from "../options.ts";
 import { ruleText, wrapped } from "../policy-text.ts";
-import { formatDocument, formatFor, withOutput } from "../table.ts";
+import { formatDocument, formatFor, isParsedFormat, withOutput } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import type { VerbContext } from "../verb.ts";
 
@@ -20,9 +20,8 @@ export function define(command: Command, context: VerbContext): void {
     const { description, rules, revision, changedAt, changedBy, usedBy, builtIn } = policy;
     const format = formatFor(options, terminal);
     const document = { name, ...(description === undefined ? {} : { description }), rules };
-    if (format === "json") return terminal.out(await formatDocument("json", document));
-    if (format === "ndjson") return terminal.out(`${JSON.stringify(document)}\n`);
-    if (format !== "table") return terminal.out(await formatDocument("yaml", document));
+    if (format !== "table")
+      return terminal.out(await formatDocument(isParsedFormat(format) ? format : "yaml", document));
     terminal.out(
       detailText([
         ["name", name],

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { controlAction } from "../control-verb.ts";
 import { withNamespace } from "../namespace.ts";
 import { withExamples } from "../options.ts";
-import { formatDocument, withOutput } from "../table.ts";
+import { formatDocument, formatFor, isParsedFormat, withOutput } from "../table.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
@@ -15,7 +15,7 @@ export function define(command: Command, context: VerbContext): void {
   controlAction(command, context, async ({ client, args: [service = ""], options, terminal }) => {
     const { policy } = await client.registry.service({ namespace: String(options["namespace"]), service });
     if (Object.keys(policy).length === 0) terminal.err(`${service} has no policy, so the defaults apply\n`);
-    if (options["output"] === "ndjson") return terminal.out(`${JSON.stringify(policy)}\n`);
-    terminal.out(await formatDocument(options["output"] === "json" ? "json" : "yaml", policy));
+    const format = formatFor(options, terminal);
+    terminal.out(await formatDocument(isParsedFormat(format) ? format : "yaml", policy));
   });
 }
