@@ -6,6 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { messageOf } from "#base";
+import { CERTIFICATE_SECONDS } from "#identity/api";
 import { controlAction } from "../control-verb.ts";
 import { detailText } from "../detail.ts";
 import { CliErrors } from "../errors.ts";
@@ -23,7 +24,7 @@ export function define(command: Command, context: VerbContext): void {
     .option("--csr <file>", "a signing request in PEM instead of a service; - for standard input")
     .option("--dns <names...>", "DNS names in the certificate")
     .option("--ips <addresses...>", "IP addresses in the certificate")
-    .option("--ttl-seconds <seconds>", "life of the certificate; absent: a day", secondsOption(86_400))
+    .option("--ttl-seconds <seconds>", "life of the certificate; absent: a day", secondsOption(CERTIFICATE_SECONDS))
     .option("--to <folder>", "folder for key.pem, certificate.pem and bundle.pem (default: the service's name)");
   withExamples(command, [
     "posthouse cert issue orders --to /etc/orders/tls",

@@ -1,5 +1,6 @@
 /** `posthouse token rotate ID`: a new secret for a token. Standard output has only the token, so that a script can store it. */
 import type { Command } from "commander";
+import { OVERLAP_SECONDS, OVERLAP_SECONDS_MAX } from "#access/api";
 import { controlAction } from "../control-verb.ts";
 import { secondsOption, withExamples } from "../options.ts";
 import { minuteText } from "../time-text.ts";
@@ -8,8 +9,8 @@ import type { VerbContext } from "../verb.ts";
 export function define(command: Command, context: VerbContext): void {
   command.option(
     "--overlap-seconds <seconds>",
-    "time for which the previous secret stays valid (default: 3600); 0: it ends now",
-    secondsOption(604_800),
+    `time for which the previous secret stays valid (default: ${OVERLAP_SECONDS}); 0: it ends now`,
+    secondsOption(OVERLAP_SECONDS_MAX),
   );
   withExamples(command, [
     "posthouse token rotate 0123456789abcdef > agent.token",
