@@ -2,9 +2,9 @@
  * The sidecar of this host's services: it runs what their definitions ask for, on the agent's own watches of instances and rules, and
  * registers each ingress with its instance once that is open.
  */
-import { randomId, type Host } from "#base";
+import type { Host } from "#base";
 import { DialGuard, type DialRules } from "#base/dial";
-import type { AuditSink } from "#http";
+import { type AuditSink, refusedConnection } from "#http";
 import { RULES_KEY, RULES_SET, Sidecar, type IngressRefusal, type MeshService, type SidecarView } from "#sidecar";
 import type { SidecarState } from "./api.ts";
 import type { CatalogCache, ConfigCache, ConfigName, ServiceName } from "./caches.ts";
@@ -13,8 +13,6 @@ import type { ServiceIdentities } from "./service-identities.ts";
 
 const UPSTREAM_HOST = "127.0.0.1";
 const SOCKET_MODE = "0600";
-/** A connection has no id of its own in the audit. */
-const REQUEST_ID_BYTES = 8;
 
 export interface HostSidecarParts {
   readonly identities: ServiceIdentities;
@@ -94,18 +92,16 @@ export class HostSidecar implements AsyncDisposable {
   #refused({ namespace, service, address, caller, reason }: IngressRefusal): void {
     const { audit } = this.#parts;
     if (!audit || reason === "reported") return;
-    audit.record({
-      at: new Date(this.#host.clock.now()).toISOString(),
-      kind: "denied",
-      ...(caller === undefined ? {} : { principal: { id: caller, name: caller, kind: "certificate" as const } }),
-      address,
-      resource: { namespace, service },
-      method: "CONNECT",
-      route: "sidecar",
-      status: reason === "denied" ? 403 : 401,
-      code: `SIDECAR_${reason.replaceAll("-", "_").toUpperCase()}`,
-      requestId: randomId(this.#host.random, REQUEST_ID_BYTES),
-    });
+    audit.record(
+      refusedConnection(this.#host, {
+        ...(caller === undefined ? {} : { principal: { id: caller, name: caller, kind: "certificate" as const } }),
+        address,
+        resource: { namespace, service },
+        route: "sidecar",
+        status: reason === "denied" ? 403 : 401,
+        code: `SIDECAR_${reason.replaceAll("-", "_").toUpperCase()}`,
+      }),
+    );
   }
 
   state(): SidecarState {

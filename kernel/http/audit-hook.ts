@@ -4,10 +4,13 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Action, DecidingRule, Resource } from "#authorization";
-import type { Clock } from "#base";
+import { type Clock, type Host, randomId } from "#base";
 import { SAFE_METHODS } from "./browser-session.ts";
 import type { Principal } from "./principal.ts";
 import { refusalOf } from "./problem.ts";
+
+/** A connection has no id of its own in the audit. */
+const REQUEST_ID_BYTES = 8;
 
 export interface AuditEvent {
   /** RFC 3339. */
@@ -42,6 +45,20 @@ export function auditRequests(app: FastifyInstance, sink: AuditSink, clock: Cloc
     if (kind !== undefined) sink.record(eventOf(request, reply, { kind, at: new Date(clock.now()).toISOString() }));
     done();
   });
+}
+
+/** A refusal of a connection, which never became a request. */
+export function refusedConnection(
+  host: Host,
+  facts: Pick<AuditEvent, "address" | "route" | "status" | "code" | "principal" | "resource">,
+): AuditEvent {
+  return {
+    at: new Date(host.clock.now()).toISOString(),
+    kind: "denied",
+    method: "CONNECT",
+    ...facts,
+    requestId: randomId(host.random, REQUEST_ID_BYTES),
+  };
 }
 
 function kindOf(request: FastifyRequest, { statusCode }: FastifyReply): AuditEvent["kind"] | undefined {

@@ -1,6 +1,6 @@
 /** The HTTP kit: a server with strict limits, problems for errors, authorization, watches, and routes for operators. */
 export { type Action, builtInRights, type Resource, type ResourceField } from "#authorization";
-export { type AuditEvent, type AuditSink } from "./audit-hook.ts";
+export { type AuditEvent, type AuditSink, refusedConnection } from "./audit-hook.ts";
 export * from "./auth.ts";
 export * from "./decisions.ts";
 export * from "./host-guard.ts";

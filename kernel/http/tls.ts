@@ -5,15 +5,13 @@
 import type { FastifyRequest } from "fastify";
 import type { Http2SecureServer, Http2ServerRequest, SecureServerOptions } from "node:http2";
 import type { TLSSocket } from "node:tls";
-import { type CounterChild, type Host, messageOf, randomId } from "#base";
-import type { AuditSink } from "./audit-hook.ts";
+import { type CounterChild, type Host, messageOf } from "#base";
+import { type AuditSink, refusedConnection } from "./audit-hook.ts";
 import { http2Options, limitSessions } from "./http2-limits.ts";
 import { HANDSHAKE_MS_MAX, takeConnections } from "./tls-intake.ts";
 import { secureContextOf, TLS_POLICY, type TlsSource } from "./tls-material.ts";
 
 const UNAUTHENTICATED = 401;
-/** A connection has no id of its own in the audit. */
-const REQUEST_ID_BYTES = 8;
 
 export interface ListenerTls {
   /** Without a certificate, handshakes fail. */
@@ -77,16 +75,7 @@ export function serveTls(
   limitSessions(host, server, requestMsMax);
   const refused = (code: string, address: string) => {
     failures.inc();
-    audit?.record({
-      at: new Date(host.clock.now()).toISOString(),
-      kind: "denied",
-      address,
-      method: "CONNECT",
-      route: "tls",
-      status: UNAUTHENTICATED,
-      code,
-      requestId: randomId(host.random, REQUEST_ID_BYTES),
-    });
+    audit?.record(refusedConnection(host, { address, route: "tls", status: UNAUTHENTICATED, code }));
   };
   // Node forgets the address with the connection.
   const addresses = new WeakMap<object, string>();
