@@ -51,10 +51,13 @@ export default function CheckView() {
   );
 }
 
+/** In the URL, `namespace` is the one that the pages show, and `in` is that of the question. */
+const queryName = (name: string) => (name === "namespace" ? "in" : name);
+
 /** The question is in the URL, so that it can be sent to a colleague. */
 function useQuestion(): CheckQuestion {
   const names = ["who", "token", "user", "groups", "policies", "action", ...RESOURCE_FIELDS] as const;
-  const values = Object.fromEntries(names.map((name) => [name, useQuery(name === "namespace" ? "in" : name)[0]]));
+  const values = Object.fromEntries(names.map((name) => [name, useQuery(queryName(name))[0]]));
   return questionFrom(values);
 }
 
@@ -92,7 +95,7 @@ function Question({ question }: { readonly question: CheckQuestion }) {
           isMono
           placeholder={text.anyValue}
           value={question.resource[field] ?? ""}
-          onInput={(next) => ask({ [field === "namespace" ? "in" : field]: next.trim() })}
+          onInput={(next) => ask({ [queryName(field)]: next.trim() })}
         />
       ))}
     </div>
