@@ -59,7 +59,7 @@ export function isLastOperator(token: TokenSummary, tokens: readonly TokenSummar
 /** The limits that change what policies allow. An operator issues tokens, so limits would not hold it. */
 export function limitsOf(policies: readonly string[]): readonly LimitKind[] {
   if (policies.includes("operator")) return [];
-  const isReader = policies.every((policy) => isBuiltIn(policy) && !readsOwnApps([policy]));
+  const isReader = policies.every(isBuiltIn) && !readsOwnApps(policies);
   return isReader ? ["namespaces", "apps"] : LIMIT_KINDS;
 }
 
