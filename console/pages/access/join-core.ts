@@ -49,7 +49,7 @@ interface JoinCommand {
 }
 
 /** The address for a join, which needs TLS: the port of the page serves it as soon as other machines can reach it. */
-export function joinOrigin(origin: string): string {
+function joinOrigin(origin: string): string {
   return origin.replace(/^http:/, "https:");
 }
 
