@@ -15,6 +15,7 @@ export async function loadSession(): Promise<void> {
 
 /** Shows the sign-in page if the server ended the session: its token was revoked, or a person has no binding any more. */
 export async function noticeEndOfSession(): Promise<void> {
+  if (sessionState.peek().kind !== "in") return;
   try {
     await callApi({ path: PATH });
   } catch (error) {
