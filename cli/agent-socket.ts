@@ -5,12 +5,19 @@ import { CliErrors } from "./errors.ts";
 /** Milliseconds that the agent may take. */
 const ANSWER_MS_MAX = 5_000;
 
+/** The settings that name the socket. */
+interface SocketSettings {
+  readonly agentSocket?: string | undefined;
+  readonly data: string;
+}
+
+export function agentSocketPath({ agentSocket, data }: SocketSettings): string {
+  return agentSocket ?? join(data, "agent", "agent.sock");
+}
+
 /** @throws CLI_AGENT_AWAY */
-export async function askAgent<Answer>(
-  { agentSocket, data }: { readonly agentSocket?: string | undefined; readonly data: string },
-  path: string,
-): Promise<Answer> {
-  const socketPath = agentSocket ?? join(data, "agent", "agent.sock");
+export async function askAgent<Answer>(settings: SocketSettings, path: string): Promise<Answer> {
+  const socketPath = agentSocketPath(settings);
   const { fetchTransport } = await import("#client");
   await using transport = fetchTransport({ urls: ["http://localhost"], socketPath });
   try {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { messageOf, own } from "#base";
 import type { ControlTls, fetchTransport } from "#client";
 import { type LoadedSettings, SettingsErrors, spellings } from "#settings";
+import { agentSocketPath } from "./agent-socket.ts";
 import { trustOf } from "./control-trust.ts";
 
 /** The settings that name the way. */
@@ -33,7 +34,7 @@ export interface AgentWay {
 /** @throws CLI_FILE_UNREADABLE, CLI_ARGUMENT_INVALID */
 export async function agentWay(settings: LoadedSettings): Promise<AgentWay> {
   const { values, sources } = settings;
-  const socketPath = values.agentSocket ?? join(values.data, "agent", "agent.sock");
+  const socketPath = agentSocketPath(values);
   const isPortNamed = (["agentHost", "agentPort", "agentToken"] as const).some((name) =>
     ["flag", "environment"].includes(sources[name]),
   );
