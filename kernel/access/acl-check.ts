@@ -9,6 +9,7 @@ import {
   type Resource,
   RESOURCE_FIELDS,
   type Rights,
+  ruleText,
 } from "#authorization";
 import { type Limits, outsideLimit, type Principal } from "#http";
 import { AccessErrors, type AclCheck, type AclCheckQuery } from "./api.ts";
@@ -96,8 +97,8 @@ export function rightsText(names: readonly string[], book: PolicyBook): string[]
   return names.flatMap((name) =>
     (book.policy(name)?.rules ?? []).map(({ effect, actions, on = {} }, index) => {
       const fields = Object.entries(on).map(([field, globs]) => `${field} ${globs.join(", ")}`);
-      const does = effect === "deny" ? "denies" : "allows";
-      return `rule ${index + 1} of the policy ${name} ${does} ${actions.join(", ")} on ${fields.join("; ") || "everything"}`;
+      const rule = ruleText({ policy: name, index: index + 1, effect });
+      return `${rule} ${actions.join(", ")} on ${fields.join("; ") || "everything"}`;
     }),
   );
 }

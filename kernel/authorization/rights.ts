@@ -44,12 +44,8 @@ export class Rights {
       };
     }
     const { policy, index, effect } = verdict;
-    const does = effect === "deny" ? "denies" : "allows";
-    return {
-      allowed: effect === "allow",
-      rule: { policy, index, effect },
-      why: `rule ${index} of the policy ${policy} ${does} it`,
-    };
+    const rule = { policy, index, effect };
+    return { allowed: effect === "allow", rule, why: `${ruleText(rule)} it` };
   }
 
   /** Whether decisions about an action differ by a field: without it, callers share what was made for one of them. */
@@ -61,6 +57,11 @@ export class Rights {
   actions(): Action[] {
     return ACTION_NAMES.filter((action) => this.allows(action, {}, "some"));
   }
+}
+
+/** A rule in words: the start of a sentence about what it allows or denies. */
+export function ruleText({ policy, index, effect }: DecidingRule): string {
+  return `rule ${index} of the policy ${policy} ${effect === "deny" ? "denies" : "allows"}`;
 }
 
 /** A resource in words, with the fields that an action has. */
