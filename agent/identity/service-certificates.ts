@@ -44,12 +44,11 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
   readonly #kept = new Map<string, Kept>();
   readonly #tasks: TaskGroup;
   readonly #bundleNews = new Waiters();
-  /** The latest trust bundle; undefined before the control plane sent one. */
   readonly #revocations = new RevokedSerials();
-  /** The revocations of the last run are read. */
+  /** Resolves when the revocations of the last run are read. Undefined before the first holder. */
   #restored: Promise<void> | undefined;
+  /** The latest trust bundle; undefined before the control plane sent one. */
   #bundle: { readonly trustDomain: string; readonly pem: string } | undefined;
-  #isFollowing = false;
 
   constructor(host: Host, { dataDir, calls }: ServiceCertificatesOptions) {
     this.#host = host;
@@ -85,9 +84,9 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
     const parts = {
       holder: `the service ${key}`,
       request: (current: IdentityMaterial | undefined) => this.#request(name, current),
-      save: (material: IdentityMaterial) => this.#save(file, material),
+      save: (material: IdentityMaterial) => this.#write(file, storedText(material)),
       stored: async () => {
-        await (this.#restored ??= this.#restore());
+        await this.#restored;
         return stored(file, name);
       },
       revocations: this.#revocations,
@@ -129,8 +128,8 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
 
   /** Follows the trust bundle from the first holder on. */
   #follow(): void {
-    if (this.#isFollowing) return;
-    this.#isFollowing = true;
+    if (this.#restored) return;
+    this.#restored = this.#restore();
     this.#tasks.run("trust bundle of services", async (signal) => {
       for await (const { event, data } of this.#calls.watchTrustBundle({ signal })) {
         if ((event !== "snapshot" && event !== "delta") || data === undefined) continue;
@@ -145,11 +144,10 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
 
   /** Undefined: the member is of an earlier version. */
   async #revoke(serials: readonly string[] | undefined): Promise<void> {
-    await (this.#restored ??= this.#restore());
+    await this.#restored;
     if (serials === undefined || !this.#revocations.replace(serials)) return;
     try {
-      await mkdir(this.#folder, { recursive: true, mode: FOLDER_MODE });
-      await replaceFile(join(this.#folder, REVOKED_FILE), revokedText(serials), FILE_MODE);
+      await this.#write(join(this.#folder, REVOKED_FILE), revokedText(serials));
     } catch (error) {
       this.#host.log.error({ err: error }, `the revoked certificates were not stored: ${messageOf(error)}`);
     }
@@ -168,13 +166,9 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
     }
   }
 
-  async #save(file: string, material: IdentityMaterial): Promise<void> {
+  async #write(file: string, text: string): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: FOLDER_MODE });
-    await replaceFile(
-      file,
-      `${material.key}${SEPARATOR}${material.certificate}${SEPARATOR}${material.bundle}`,
-      FILE_MODE,
-    );
+    await replaceFile(file, text, FILE_MODE);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -187,6 +181,10 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
 const FIRST_BUNDLE_MS_MAX = 10_000;
 /** Between key, certificate and bundle, which are one file so that they are always of one renewal. */
 const SEPARATOR = "# ----\n";
+
+function storedText({ key, certificate, bundle }: IdentityMaterial): string {
+  return [key, certificate, bundle].join(SEPARATOR);
+}
 
 /** The identity that an earlier run kept; undefined when nothing of it can be used. */
 async function stored(file: string, { namespace, service }: ServiceName): Promise<IdentityMaterial | undefined> {
