@@ -2,7 +2,7 @@
  * One certificate that is kept current: it is renewed at half its life, and while that fails, tried again and again. The known one stays
  * in use, also after its end: the control plane decides what it accepts.
  */
-import { AppError, fullJitter, messageOf, TaskGroup, type Host } from "#base";
+import { AppError, fullJitter, messageOf, TaskGroup, Waiters, type Host } from "#base";
 import type { IdentityMaterial, IdentitySource, Revocations } from "#identity/core";
 import { AgentErrors } from "../api.ts";
 import { renewalMs, standingAt } from "../core/certificate-times.ts";
@@ -96,9 +96,9 @@ export class KeptCertificate implements IdentitySource, AsyncDisposable {
 
   /** Ends early when something was revoked. */
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
-    const woken = new AbortController();
-    const end = this.revocations.onChange(() => woken.abort());
-    await this.#host.clock.sleep(ms, AbortSignal.any([signal, woken.signal])).catch(() => {});
+    const news = new Waiters();
+    const end = this.revocations.onChange(() => news.wakeAll());
+    await news.wait({ limit: { clock: this.#host.clock, ms }, signal });
     end();
   }
 
