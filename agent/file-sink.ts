@@ -21,6 +21,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { AppError, messageOf, randomId, type CounterChild, type Family, type Host, own } from "#base";
 import { AgentErrors } from "./api.ts";
 import { writeInPlace } from "./in-place.ts";
+import { AS_IT_IS } from "./system-ids.ts";
 
 /** Mode of a new file: the owner writes, the group reads; a config may hold secrets. */
 const NEW_FILE_MODE = 0o640;
@@ -182,8 +183,6 @@ async function replace(target: string, content: string, options: WriteOptions, u
   if (!inPlace) await syncFolder(dirname(target));
 }
 
-/** chown keeps an id that is given as -1. */
-const AS_IT_IS = -1;
 const ROOT = 0;
 
 /**

@@ -11,15 +11,13 @@ import type { DefinedService } from "./definitions.ts";
 import { readText, type FileSink } from "./file-sink.ts";
 import { Reloader, reloadGroupOf } from "./reloader.ts";
 import type { HeldIdentity, ServiceIdentities } from "./service-identities.ts";
-import { systemId } from "./system-ids.ts";
+import { AS_IT_IS, ownerIds } from "./system-ids.ts";
 
 const FILE_MODE = 0o600;
 /** Back-off after files could not be written. Milliseconds. */
 const RETRY = { baseMs: 1_000, capMs: 60_000 };
 /** Milliseconds between two looks at the files, which others may have changed. */
 const RECHECK_MS = 60_000;
-/** chown keeps an id that is given as -1. */
-const AS_IT_IS = -1;
 
 interface Kept {
   readonly service: DefinedService;
@@ -186,8 +184,7 @@ function contentsOf(
 /** @throws AGENT_OWNER_UNKNOWN, AGENT_FILE_NOT_WRITTEN */
 async function giveTo(path: string, { owner, group }: CertificateFiles): Promise<void> {
   if (owner === undefined && group === undefined) return;
-  const uid = owner === undefined ? AS_IT_IS : await systemId("user", owner);
-  const gid = group === undefined ? AS_IT_IS : await systemId("group", group);
+  const { uid, gid } = await ownerIds({ owner, group });
   const found = await stat(path);
   if ((uid === AS_IT_IS || found.uid === uid) && (gid === AS_IT_IS || found.gid === gid)) return;
   try {

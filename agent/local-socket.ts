@@ -11,15 +11,13 @@ import { messageOf, type Host } from "#base";
 import { HEADERS_MS_MAX, KEEP_ALIVE_MS, REQUEST_MS_MAX } from "#http";
 import { AgentErrors } from "./api.ts";
 import type { SocketSettings } from "./settings.ts";
-import { systemId } from "./system-ids.ts";
+import { AS_IT_IS, ownerIds } from "./system-ids.ts";
 
 /** Milliseconds that requests under way may take to end at a stop. */
 const CLOSE_MS_MAX = 1_000;
 const FOLDER_MODE = 0o700;
 /** Ends the name of the folder in which a socket gets its owner and mode, before anybody can reach it. */
 const MAKING = ".new";
-/** chown keeps an id that is given as -1. */
-const AS_IT_IS = -1;
 /** Bytes of a socket's path that every system accepts (sockaddr_un.sun_path, with its final zero). */
 const PATH_BYTES_MAX = 103;
 
@@ -73,9 +71,7 @@ export class LocalSocket implements AsyncDisposable {
 
   /** Listens in a folder of its own, and moves the socket to its place once it has its owner and mode. */
   async #place(server: Server): Promise<void> {
-    const { mode, owner, group } = this.#settings;
-    const uid = owner === undefined ? AS_IT_IS : await systemId("user", owner);
-    const gid = group === undefined ? AS_IT_IS : await systemId("group", group);
+    const { uid, gid } = await ownerIds(this.#settings);
     const making = makingPath(this.#path);
     const folder = dirname(making);
     await rm(folder, { recursive: true, force: true });
@@ -86,7 +82,7 @@ export class LocalSocket implements AsyncDisposable {
         server.listen(making, resolve);
       });
       if (uid !== AS_IT_IS || gid !== AS_IT_IS) await chown(making, uid, gid);
-      await chmod(making, mode);
+      await chmod(making, this.#settings.mode);
       await rename(making, this.#path);
     } finally {
       await rm(folder, { recursive: true, force: true });
