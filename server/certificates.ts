@@ -26,6 +26,13 @@ export interface TlsMaterial {
   readonly key: string;
 }
 
+/** A certificate that this process serves. `renewsBeforeMs`: it renews itself, that long before its end at the latest. */
+export interface ServedCertificate {
+  readonly name: string;
+  readonly expiresAtMs: number;
+  readonly renewsBeforeMs?: number;
+}
+
 /** A pair of files, and the settings that name them. */
 export interface TlsFiles {
   readonly certFile: string;

@@ -24,6 +24,7 @@ import { Quotas } from "#quotas";
 import { Drains, Members, Prober, Reaper, Registry, RegistryErrors } from "#registry";
 import type { Store } from "#store";
 import { Traffic } from "#traffic";
+import type { ServedCertificate } from "../certificates.ts";
 import { createConsoleFacts } from "./console-facts.ts";
 import { Denials } from "./denials.ts";
 import { createIdentity } from "./identity.ts";
@@ -43,11 +44,7 @@ export interface ServicesOptions {
   /** Functions that are unavailable while the rest works, for people. */
   readonly degraded?: () => readonly string[];
   /** Certificates of this process, and when they end. */
-  readonly certificates?: () => readonly {
-    readonly name: string;
-    readonly expiresAtMs: number;
-    readonly renewsBeforeMs?: number;
-  }[];
+  readonly certificates?: () => readonly ServedCertificate[];
 }
 
 export type Services = Awaited<ReturnType<typeof createServices>>;

@@ -6,17 +6,14 @@ import { AppError, type Host } from "#base";
 import type { Members } from "#registry";
 import type { Store } from "#store";
 import { SystemReport } from "../api.ts";
+import type { ServedCertificate } from "../certificates.ts";
 import { VERSION } from "../version.ts";
 
 interface SystemParts {
   readonly members: Members;
   readonly sessions: Sessions;
   readonly store: Store;
-  readonly certificates?: () => readonly {
-    readonly name: string;
-    readonly expiresAtMs: number;
-    readonly renewsBeforeMs?: number;
-  }[];
+  readonly certificates?: () => readonly ServedCertificate[];
 }
 
 export function systemPlugin(untyped: FastifyInstance, host: Host, parts: SystemParts): void {

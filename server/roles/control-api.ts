@@ -14,6 +14,7 @@ import { openStore, type StoreOptions } from "#store";
 import { ServerErrors } from "../api.ts";
 import { builtConsoleFolder } from "../console/folder.ts";
 import { CONSOLE_PATH } from "../console/plugin.ts";
+import type { ServedCertificate } from "../certificates.ts";
 import { createControlApi } from "../control-api.ts";
 import { EtcdTlsFiles } from "../etcd-tls.ts";
 import { listenError } from "../listen-error.ts";
@@ -90,7 +91,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
 }
 
 /** The operator's certificate, whose end moves when its file is replaced. */
-function endOf(certificate: ListenerCertificate): Parts["certificates"][number] {
+function endOf(certificate: ListenerCertificate): ServedCertificate {
   return {
     name: "listeners",
     get expiresAtMs() {

@@ -10,6 +10,7 @@ import type { ClusterView } from "#gateway";
 import { isLoopback } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
 import { ServerErrors } from "../api.ts";
+import type { ServedCertificate } from "../certificates.ts";
 import { type ControlApi } from "../control-api.ts";
 import type { ListenerCertificate } from "../listener-tls.ts";
 
@@ -37,7 +38,7 @@ export interface Parts {
   /** The reasons why the process is not ready, by part. */
   readonly notReady: (() => string | undefined)[];
   /** The certificates that this process serves. */
-  readonly certificates: { readonly name: string; readonly expiresAtMs: number; readonly renewsBeforeMs?: number }[];
+  readonly certificates: ServedCertificate[];
   /** The certificate of this process's own listeners. */
   readonly listenerCertificate: ListenerCertificate;
   /** How this process verifies a control plane in another process, and by which certificate it calls it. */
