@@ -19,6 +19,7 @@ import { requireFreePorts } from "./ports.ts";
 import { ROLES } from "./roles.ts";
 import { storeOptions } from "./roles/control-api.ts";
 import { reasons, type Addresses, type Parts } from "./roles/parts.ts";
+import { EVERY_INTERFACE } from "./roles/sign-in.ts";
 import { withTelemetry } from "./tracing.ts";
 
 export * from "./api.ts";
@@ -117,8 +118,7 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
 function outsideOf({ addresses, control, settings }: Parts): Server["outside"] {
   if (!control || addresses.controlApi?.startsWith("https:") !== true) return undefined;
   const { port } = new URL(addresses.controlApi);
-  const isWildcard = settings.host === "0.0.0.0" || settings.host === "::";
-  const name = isWildcard ? hostname().toLowerCase() : settings.host;
+  const name = EVERY_INTERFACE.has(settings.host) ? hostname().toLowerCase() : settings.host;
   const host = name.includes(":") ? `[${name}]` : name;
   // The operator's certificate comes from another authority.
   const fingerprint = settings.tlsCertFile === undefined ? control.authority.fingerprint : undefined;

@@ -8,7 +8,7 @@ import { ServerErrors } from "../api.ts";
 import type { Parts } from "./parts.ts";
 
 /** Addresses that mean every interface, and so are not the address of anything. */
-const EVERY_INTERFACE: ReadonlySet<string> = new Set(["0.0.0.0", "::", "[::]"]);
+export const EVERY_INTERFACE: ReadonlySet<string> = new Set(["0.0.0.0", "::", "[::]"]);
 
 /** Undefined: people do not sign in by OpenID Connect. @throws SERVER_SETTINGS_CONFLICT */
 export async function oidcSettings(settings: Settings): Promise<OidcSettings | undefined> {
