@@ -279,11 +279,12 @@ export class Access {
     return record !== undefined && isSameGrant(this.#principalOf(tokenId, record), principal);
   }
 
-  /** A service has no record here; the certificate authority knows whether its certificate was revoked. */
+  /** A service has no record here, so only its certificate counts. */
   #isPeerCurrent(principal: Principal): boolean {
-    const [kind, name] = [principal.id.split(":", 1)[0], principal.name];
+    const { id, name, serial = "", expiresAtMs = Infinity } = principal;
+    if (this.#nodes.isRevoked(serial)) return false;
+    const kind = id.split(":", 1)[0];
     if (kind !== "agent" && kind !== "gateway") return true;
-    const { serial = "", expiresAtMs = Infinity } = principal;
     return isSameGrant(this.principalOfPeer({ workload: { kind, name }, serial, expiresAtMs }), principal);
   }
 
