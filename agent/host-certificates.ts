@@ -111,8 +111,9 @@ export class HostCertificates implements AsyncDisposable {
 
   async #run(kept: Kept, signal: AbortSignal): Promise<void> {
     let attempt = 0;
+    let waitMs = RECHECK_MS;
     while (!signal.aborted) {
-      const cancel = this.#host.clock.after(RECHECK_MS, () => kept.news.fire());
+      const cancel = this.#host.clock.after(waitMs, () => kept.news.fire());
       await kept.news.wait(signal);
       cancel();
       const { current } = kept.held.source;
@@ -121,14 +122,13 @@ export class HostCertificates implements AsyncDisposable {
         await this.#write(kept, current);
         kept.problem = undefined;
         attempt = 0;
+        waitMs = RECHECK_MS;
       } catch (error) {
         const message = messageOf(error);
         if (kept.problem !== message) this.#host.log.error({ err: error, ...kept.service.name }, message);
         kept.problem = message;
-        const retry = this.#host.clock.after(fullJitter(this.#host.random, attempt++, RETRY), () => kept.news.fire());
-        signal.addEventListener("abort", retry, { once: true });
+        waitMs = fullJitter(this.#host.random, attempt++, RETRY);
       }
-      this.#parts.onChange();
     }
   }
 
@@ -155,6 +155,7 @@ export class HostCertificates implements AsyncDisposable {
       .map(({ digest }) => digest);
     const all = digests.some((digest) => digest === undefined) ? undefined : hashOf(digests.join());
     this.#reloader.filesHave(group, all, isReplaced);
+    if (isReplaced) this.#parts.onChange();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
