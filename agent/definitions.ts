@@ -20,7 +20,6 @@ import {
   DEFINITION_FILES_MAX,
   DefinitionFile,
   fileProblem,
-  reloadProblem,
   FILES_PER_AGENT_MAX,
   SERVICES_PER_AGENT_MAX,
   type CertificateFiles,
@@ -244,9 +243,7 @@ function checkService(
   { address, checks = [], sidecar = {}, certificate }: ServiceDefinition,
 ): void {
   const unfit =
-    addressProblem(address) ??
-    sidecarProblem(sidecar) ??
-    (certificate && certificateProblem(certificate, (reload) => reloadProblem(reload, isLoopback)));
+    addressProblem(address) ?? sidecarProblem(sidecar) ?? (certificate && certificateProblem(certificate, isLoopback));
   if (unfit) throw source.invalid(`${field}${unfit.field}`, unfit.message);
   const seen = new Set<string>();
   for (const [i, check] of checks.entries()) {

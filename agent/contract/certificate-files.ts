@@ -1,6 +1,6 @@
 /** The part of the agent's contract that is about certificates as files: where a service wants its certificate, and how it learns of it. */
 import { Type, type Static } from "typebox";
-import { Reload } from "./files.ts";
+import { Reload, reloadProblem } from "./files.ts";
 
 const Path = (description: string) => Type.String({ minLength: 1, maxLength: 4096, pattern: "^/", description });
 const Account = (description: string) => Type.String({ minLength: 1, maxLength: 64, description });
@@ -27,17 +27,12 @@ export const CertificateFiles = Type.Object(
 );
 export type CertificateFiles = Static<typeof CertificateFiles>;
 
-/** The paths that it writes. */
-export function certificatePaths({ certificate, key, bundle }: CertificateFiles): string[] {
-  return [certificate, key, bundle].filter((path) => path !== undefined);
-}
-
 /** The first problem that the shape does not show, with its field below the service. */
 export function certificateProblem(
-  files: CertificateFiles,
-  reloadProblem: (reload: Reload) => { readonly field: string; readonly message: string } | undefined,
+  { certificate, key, bundle, reload }: CertificateFiles,
+  isLocal: (host: string) => boolean,
 ): { field: string; message: string } | undefined {
-  const paths = certificatePaths(files);
+  const paths = [certificate, key, bundle].filter((path) => path !== undefined);
   const twice = paths.find((path, at) => paths.indexOf(path) !== at);
   if (twice !== undefined) {
     return {
@@ -45,6 +40,6 @@ export function certificateProblem(
       message: `${twice} is the path of two files; give each its own, or leave "key" out for one file with both`,
     };
   }
-  const problem = files.reload && reloadProblem(files.reload);
+  const problem = reload && reloadProblem(reload, isLocal);
   return problem && { field: `/certificate${problem.field}`, message: problem.message };
 }
