@@ -1,6 +1,6 @@
 /** Calls about the rules between services. */
 import type { ServiceRulesAnswer, ServiceRulesCheckAnswer, ServiceRulesCheckRequest } from "#sidecar/api";
-import { enc, type Caller, type CallOptions } from "./caller.ts";
+import { queryOf, type Caller, type CallOptions } from "./caller.ts";
 
 export interface RulesQuestion {
   readonly namespace: string;
@@ -13,13 +13,9 @@ export function serviceRuleCalls(caller: Caller) {
   return {
     /** The rules in force, and their verdict on the calls of the last hour. */
     get: ({ namespace, from, to }: RulesQuestion, options: CallOptions = {}) => {
-      const call = from === undefined || to === undefined ? "" : `&from=${enc(from)}&to=${enc(to)}`;
-      return caller.call<ServiceRulesAnswer>(
-        "GET",
-        `/v1/service-rules?namespace=${enc(namespace)}${call}`,
-        undefined,
-        options,
-      );
+      const call = from === undefined || to === undefined ? {} : { from, to };
+      const query = queryOf({ namespace, ...call });
+      return caller.call<ServiceRulesAnswer>("GET", `/v1/service-rules?${query}`, undefined, options);
     },
     /** The same for a text that is not released. */
     check: (body: ServiceRulesCheckRequest, options: CallOptions = {}) =>
