@@ -4,7 +4,7 @@ import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { unzipSync, zipSync } from "fflate";
-import { messageOf, setOwn } from "#base";
+import { setOwn } from "#base";
 import {
   ConfigErrors,
   fileBytesMax,
@@ -16,6 +16,7 @@ import {
   type Manifest,
 } from "#config-server/api";
 import { CliErrors } from "./errors.ts";
+import { failUnreadable } from "./input.ts";
 
 /** Levels of folders that are read. Files of sets need three; deeper files are sent, too, so that the server reports them. */
 const DEPTH_MAX = 8;
@@ -27,9 +28,7 @@ const MODE = { file: 0o600, folder: 0o700 } as const;
  * @throws CLI_FILE_UNREADABLE, CONFIG_ZIP_INVALID, CONFIG_ZIP_TOO_LARGE
  */
 export async function readImport(path: string): Promise<Uint8Array> {
-  const kind = await lstat(path).catch((cause: unknown) => {
-    throw CliErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
-  });
+  const kind = await lstat(path).catch(failUnreadable(path));
   if (!kind.isDirectory()) {
     if (kind.size > ZIP_BYTES_MAX) {
       throw ConfigErrors.ZIP_TOO_LARGE(`${path} has ${kind.size} bytes; the maximum is ${ZIP_BYTES_MAX}. Split it.`);

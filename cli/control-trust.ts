@@ -3,10 +3,10 @@
  * trust of a context applies to the URLs of that context only, like its token.
  */
 import { readFile } from "node:fs/promises";
-import { messageOf } from "#base";
 import { type ControlTls, httpTransport } from "#client/light";
 import type { ContextEntry } from "./contexts.ts";
 import { CliErrors } from "./errors.ts";
+import { failUnreadable } from "./input.ts";
 
 /** As flags, the environment and a settings file state it. */
 export interface StatedTrust {
@@ -26,12 +26,7 @@ export function requireFingerprint(text: string): string {
 
 /** @throws CLI_FILE_UNREADABLE, CLI_ARGUMENT_INVALID */
 export async function readAuthorities(path: string): Promise<string> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    throw CliErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
-  }
+  const text = await readFile(path, "utf8").catch(failUnreadable(path));
   if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
   throw CliErrors.ARGUMENT_INVALID(`${path} contains no PEM certificate.`);
 }

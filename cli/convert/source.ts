@@ -5,6 +5,7 @@ import { unzipSync } from "fflate";
 import { messageOf } from "#base";
 import { TRANSFER_BYTES_MAX, TRANSFER_FILES_MAX } from "#config-server/api";
 import { CliErrors } from "../errors.ts";
+import { failUnreadable } from "../input.ts";
 import type { SourceFile } from "./conversion.ts";
 
 /** Folders below each other. Exports and config repositories have at most five. */
@@ -12,9 +13,7 @@ const DEPTH_MAX = 8;
 
 /** @throws CLI_FILE_UNREADABLE, CLI_EXPORT_INVALID */
 export async function readSource(path: string): Promise<SourceFile[]> {
-  const kind = await lstat(path).catch((cause: unknown) => {
-    throw CliErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
-  });
+  const kind = await lstat(path).catch(failUnreadable(path));
   if (kind.isDirectory()) return readFolder(path);
   if (kind.size > TRANSFER_BYTES_MAX) throw tooLarge(path);
   const bytes = await readFile(path);

@@ -5,6 +5,7 @@ import { Ajv, type ValidateFunction } from "ajv";
 import { LineCounter, parseAllDocuments } from "yaml";
 import { messageOf, own, schemaProblems } from "#base";
 import { CliErrors } from "../errors.ts";
+import { failUnreadable, readInput } from "../input.ts";
 import type { Terminal } from "../terminal.ts";
 import type { ConfigSetSpec } from "./config-set.ts";
 import { KEY_KINDS, RESOURCE_KINDS } from "./kinds.ts";
@@ -51,9 +52,7 @@ export async function readResources(paths: readonly string[], terminal: Terminal
 
 async function filesOf(path: string): Promise<string[]> {
   if (path === "-") return ["-"];
-  const kind = await lstat(path).catch((cause: unknown) => {
-    throw CliErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
-  });
+  const kind = await lstat(path).catch(failUnreadable(path));
   if (!kind.isDirectory()) return [path];
   const entries = await readdir(path, { withFileTypes: true, recursive: true });
   return entries
@@ -68,12 +67,7 @@ async function filesOf(path: string): Promise<string[]> {
 }
 
 async function documentsOf(file: string, terminal: Terminal): Promise<WrittenDocument[]> {
-  const bytes =
-    file === "-"
-      ? await terminal.input()
-      : await readFile(file).catch((cause: unknown) => {
-          throw CliErrors.FILE_UNREADABLE(`${file} cannot be read: ${messageOf(cause)}.`, { cause });
-        });
+  const bytes = await readInput(terminal, file);
   if (bytes.length > FILE_BYTES_MAX) {
     throw CliErrors.RESOURCE_INVALID(`${file} has ${bytes.length} bytes; the maximum is ${FILE_BYTES_MAX}.`);
   }

@@ -1,10 +1,9 @@
 /** `posthouse gateway validate FILE`: the checks of a release, without a release. */
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { messageOf } from "#base";
 import type { Located } from "#base/yaml";
 import { loadFilters, parseNewGatewayConfig } from "#gateway/config-text";
-import { CliErrors } from "../errors.ts";
+import { failUnreadable } from "../input.ts";
 import { type GivenOptions, withExamples } from "../options.ts";
 import { readSettings, withSettings } from "../setting-options.ts";
 import type { VerbContext } from "../verb.ts";
@@ -14,9 +13,7 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
   withExamples(command, ["posthouse gateway validate gateway.yaml"]);
   command.action(async (path: string, options: GivenOptions) => {
     const { values } = readSettings(options, terminal);
-    const text = await readFile(path, "utf8").catch((cause: unknown) => {
-      throw CliErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
-    });
+    const text = await readFile(path, "utf8").catch(failUnreadable(path));
     const parsed = parseNewGatewayConfig(text, await loadFilters(values.gatewayFilters));
     for (const problem of parsed.problems) terminal.err(lineOf(path, problem));
     if (!parsed.config) return exit(1);

@@ -1,11 +1,10 @@
 /** `posthouse route test METHOD URL`. */
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError } from "commander";
-import { messageOf } from "#base";
 import type { ExplainAnswer, ExplainRequest } from "#gateway/api";
 import { commandHost, type ControlSettings, controlSettings, withControlCalls } from "../control-client.ts";
-import { CliErrors } from "../errors.ts";
 import { explanationText } from "../explanation.ts";
+import { failUnreadable } from "../input.ts";
 import { namespaceOf, withNamespace } from "../namespace.ts";
 import { withControl, withExamples } from "../options.ts";
 import { readSettings, withSettings } from "../setting-options.ts";
@@ -74,10 +73,7 @@ async function explainFile(
   const { Explainer } = await loadExplain();
   const { gatewayFilters } = readSettings({ ...options, controlUrls: undefined, token: undefined }, terminal).values;
   const { token } = settings.values;
-  const config = () =>
-    readFile(path, "utf8").catch((cause: unknown) => {
-      throw CliErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
-    });
+  const config = () => readFile(path, "utf8").catch(failUnreadable(path));
   const parts = { filters: await loadFilters(gatewayFilters), config };
   const host = commandHost();
   if (token === undefined) return new Explainer(host, { client: undefined, ...parts }).explain(request);
