@@ -1,6 +1,7 @@
 /** Whether the certificate authority can issue. */
 import { AppError, messageOf } from "#base";
 import { withControlCalls } from "../control-client.ts";
+import { dayText } from "../time-text.ts";
 import type { DoctorCheck } from "./check.ts";
 
 const FORBIDDEN = 403;
@@ -18,7 +19,7 @@ export const authority: DoctorCheck = {
       if (state === "none") return { level: "skip", detail: "no certificate was needed yet" };
       if (state !== "ready") return { level: "fail", detail: problem, next: "posthouse authority" };
       const issuing = certificates.findLast((one) => one.state === "issuing");
-      return { level: "ok", detail: `issues certificates until ${issuing?.expiresAt.slice(0, 10)}` };
+      return { level: "ok", detail: `issues certificates until ${dayText(issuing?.expiresAt)}` };
     } catch (error) {
       if (error instanceof AppError && error.status === FORBIDDEN) {
         return { level: "skip", detail: "the token does not allow identity:read" };

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { Denial } from "#authorization/api";
 import { defineListing } from "../listing.ts";
 import { withExamples } from "../options.ts";
+import { clockText } from "../time-text.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
@@ -10,7 +11,7 @@ export function define(command: Command, context: VerbContext): void {
   defineListing<Denial, undefined>(command, context, {
     columns: [
       // The time of day: the server keeps the latest refusals only.
-      ["AT", ({ at }) => at.slice(11, 19)],
+      ["AT", ({ at }) => clockText(at)],
       ["CALLER", ({ principal, address }) => principal?.name ?? address],
       ["CODE", ({ code, status }) => code ?? status],
       ["ACTION", ({ action }) => action],

@@ -4,6 +4,7 @@ import { askAgent } from "../agent-socket.ts";
 import { type GivenOptions, withExamples } from "../options.ts";
 import { readSettings, withSettings } from "../setting-options.ts";
 import { formatFor, formatRows, isDocument, paintFor, type Column, withOutput } from "../table.ts";
+import { clockText } from "../time-text.ts";
 import type { VerbContext } from "../verb.ts";
 
 /** As much of `GET /v1/agent/sidecar` as people see here. */
@@ -32,7 +33,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
     }
     const columns = [
       // The time of day: the agent keeps the latest denials only.
-      ["AT", ({ at }) => at.slice(11, 19)],
+      ["AT", ({ at }) => clockText(at)],
       ["CALLER", ({ caller }) => caller],
       ["SERVICE", ({ namespace, service }) => `${namespace}/${service}`],
       ["DENIED", ({ reportOnly }) => (reportOnly ? "reported" : "yes")],
