@@ -6,13 +6,13 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { messageOf } from "#base";
-import { CERTIFICATE_SECONDS } from "#identity/api";
+import { CERTIFICATE_SECONDS, type CertificateRequest } from "#identity/api";
 import { controlAction } from "../control-verb.ts";
 import { detailText } from "../detail.ts";
 import { CliErrors } from "../errors.ts";
 import { readInput } from "../input.ts";
 import { withNamespace } from "../namespace.ts";
-import { type GivenOptions, secondsOption, withExamples } from "../options.ts";
+import { givenOnly, type GivenOptions, secondsOption, withExamples } from "../options.ts";
 import { minuteText } from "../time-text.ts";
 import type { VerbContext } from "../verb.ts";
 
@@ -31,12 +31,8 @@ export function define(command: Command, context: VerbContext): void {
     "posthouse cert issue --csr orders.csr > orders.pem",
   ]);
   controlAction(command, context, async ({ client, args: [service], options, terminal }) => {
-    const request = {
-      ...(options["dns"] === undefined ? {} : { dns: options["dns"] as string[] }),
-      ...(options["ips"] === undefined ? {} : { ips: options["ips"] as string[] }),
-      ...(options["ttlSeconds"] === undefined ? {} : { ttlSeconds: options["ttlSeconds"] as number }),
-    };
-    const { csr: file, to } = options as { csr?: string; to?: string };
+    const { dns, ips, ttlSeconds, csr: file, to } = options as Partial<CertificateRequest> & { to?: string };
+    const request = givenOnly({ dns, ips, ttlSeconds });
     if (file !== undefined) {
       const csr = Buffer.from(await readInput(terminal, file)).toString("utf8");
       const issued = await client.identity.issueCertificate({ ...request, csr });
