@@ -4,11 +4,13 @@
  */
 import { access, constants, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf, own } from "#base";
+import { messageOf } from "#base";
 import type { ControlTls, fetchTransport } from "#client";
 import { type LoadedSettings, SettingsErrors, spellings } from "#settings";
 import { agentSocketPath } from "./agent-socket.ts";
 import { trustOf } from "./control-trust.ts";
+import { addressText } from "./instance-columns.ts";
+import { callableHost } from "./role-address.ts";
 
 /** The settings that name the way. */
 export const AGENT_WAY_SETTINGS = [
@@ -41,8 +43,8 @@ export async function agentWay(settings: LoadedSettings): Promise<AgentWay> {
   if (!isPortNamed && (await isOpen(socketPath))) {
     return { to: { urls: ["http://localhost"], socketPath }, headers: async () => ({}) };
   }
-  const here = own({ "0.0.0.0": "127.0.0.1", "::": "::1" }, values.agentHost) ?? values.agentHost;
-  const address = `${here.includes(":") ? `[${here}]` : here}:${values.agentPort}`;
+  const here = callableHost(values.agentHost);
+  const address = addressText({ address: here, port: values.agentPort });
   const headers = async () => ({ authorization: `Bearer ${values.agentToken ?? (await agentTokenIn(values.data))}` });
   const hasTls = values.tls === "on" || (values.tls === "auto" && !LOOPBACK.test(here) && !values.insecurePlaintext);
   if (!hasTls) return { to: { urls: [`http://${address}`] }, headers };

@@ -1,6 +1,8 @@
 /** Checks of the other roles: the agent of this host, the certificate of the gateway, and etcd. */
 import { connect } from "node:tls";
-import { messageOf, own } from "#base";
+import { messageOf } from "#base";
+import { addressText } from "../instance-columns.ts";
+import { callableHost } from "../role-address.ts";
 import type { CheckInputs, DoctorCheck, Finding } from "./check.ts";
 import { EXPIRY_DAYS } from "./server.ts";
 
@@ -8,16 +10,10 @@ import { EXPIRY_DAYS } from "./server.ts";
 const ANSWER_MS_MAX = 2_000;
 const DAY_MS = 86_400_000;
 
-/** The address to call for one that a role listens on. */
-function callable(host: string): string {
-  return own({ "0.0.0.0": "127.0.0.1", "::": "::1" }, host) ?? host;
-}
-
 export const agent: DoctorCheck = {
   name: "agent",
   async run({ settings: { agentHost, agentPort } }) {
-    const host = callable(agentHost);
-    const url = `http://${host.includes(":") ? `[${host}]` : host}:${agentPort}/livez`;
+    const url = `http://${addressText({ address: callableHost(agentHost), port: agentPort })}/livez`;
     try {
       const { status } = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS_MAX) });
       return status === 200
@@ -54,7 +50,7 @@ function certificateLife(host: string, port: number): Promise<{ begin: Date; end
 export const certificate: DoctorCheck = {
   name: "certificate",
   async run({ settings: { gatewayHost, gatewayTlsPort } }) {
-    const host = callable(gatewayHost);
+    const host = callableHost(gatewayHost);
     const life = await certificateLife(host, gatewayTlsPort);
     if (life === undefined) return { level: "skip", detail: `no gateway with TLS at ${host}:${gatewayTlsPort}` };
     const leftMs = life.end.getTime() - Date.now();
