@@ -6,11 +6,11 @@ import { createServer, type Server, type Socket } from "node:net";
 import { deadline, messageOf, type Host } from "#base";
 import type { DialGuard } from "#base/dial";
 import type { Endpoint } from "#gateway/balancing";
+import { serviceSpiffeId } from "#identity/core";
 import type { MeshIdentity } from "#identity/mesh";
 import type { EgressOutcome, SidecarCounters } from "./counters.ts";
 import { canReach, dialIngress, type DialFailure, type Dialed } from "./dial.ts";
 import { EgressTarget, type UpstreamName } from "./egress-target.ts";
-import { serviceId } from "./ingress.ts";
 import { CONNECT_MS_MAX, CONNECTIONS_MAX, DIAL_MS_MAX } from "./limits.ts";
 import { Relay, resetSocket } from "./relay.ts";
 import { Relays } from "./relays.ts";
@@ -127,7 +127,7 @@ export class Egress {
     const { credentials } = identity;
     if (!credentials)
       throw new EgressRefusal("no-identity", `${service} has no certificate yet; GET /v1/agent/sidecar shows why`);
-    const spiffeId = serviceId(credentials.trustDomain, upstream.namespace, upstream.service);
+    const spiffeId = serviceSpiffeId(credentials.trustDomain, upstream.namespace, upstream.service);
     using late = deadline(this.#host.clock, DIAL_MS_MAX);
     const signal = AbortSignal.any([gone, late.signal]);
     const tried: Endpoint[] = [];

@@ -6,7 +6,7 @@
 import { connect as netConnect, type Server as NetServer, type Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import type { Host } from "#base";
-import { admissionByte, formatSpiffeId, MESH_PROTOCOL, type Admission, type WorkloadName } from "#identity/core";
+import { admissionByte, MESH_PROTOCOL, type Admission, type WorkloadName } from "#identity/core";
 import { meshTlsOptions, type MeshIdentity } from "#identity/mesh";
 import type { RuleBook } from "./core/service-rules.ts";
 import type { SidecarCounters } from "./counters.ts";
@@ -277,9 +277,4 @@ const LINGER_MS = 1_000;
 
 function peerKey({ remoteAddress = "", remotePort = 0 }: Socket): string {
   return `${remoteAddress}|${remotePort}`;
-}
-
-/** SPIFFE id of a service, as the certificate of its ingress must have it. */
-export function serviceId(trustDomain: string, namespace: string, name: string): string {
-  return formatSpiffeId({ trustDomain, workload: { kind: "service", namespace, name } });
 }

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { messageOf, TaskGroup, Waiters, type Host } from "#base";
 import { replaceFile } from "#base/files";
 import type { WorkloadCalls } from "#client";
-import { formatSpiffeId, type IdentityMaterial, RevokedSerials } from "#identity/core";
+import { type IdentityMaterial, RevokedSerials, serviceSpiffeId } from "#identity/core";
 import type { TrustBundle } from "#identity/api";
 import type { HeldIdentity, ServiceIdentities } from "../service-identities.ts";
 import { certificateFacts, certificateRequest, isForKey, newKey } from "./certificate-request.ts";
@@ -103,7 +103,7 @@ export class ServiceCertificates implements ServiceIdentities, AsyncDisposable {
     current: IdentityMaterial | undefined,
   ): Promise<IdentityMaterial> {
     const trustDomain = await this.#trustDomain();
-    const spiffeId = formatSpiffeId({ trustDomain, workload: { kind: "service", namespace, name: service } });
+    const spiffeId = serviceSpiffeId(trustDomain, namespace, service);
     // A new key for each certificate, unlike the host's: nothing must prove that the holder is the same.
     const key = await newKey();
     const issued = await this.#calls.certificate({

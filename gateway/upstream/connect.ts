@@ -3,7 +3,7 @@ import { connect as netConnect, isIP, type Socket } from "node:net";
 import { connect as tlsConnect, type PeerCertificate, type TLSSocket } from "node:tls";
 import { type Clock, messageOf } from "#base";
 import type { DialGuard, DialTarget } from "#base/dial";
-import { formatSpiffeId, MESH_PROTOCOL } from "#identity/core";
+import { MESH_PROTOCOL, serviceSpiffeId } from "#identity/core";
 import { requireServer, type MeshCredentials, type MeshIdentity } from "#identity/mesh";
 import { hasAltName } from "../core/callers/certificates.ts";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
@@ -136,9 +136,9 @@ function connectTls(target: DialTarget, { cluster, serverName }: Endpoint, optio
 
 /** To the ingress of a sidecar: with the gateway's own certificate, and only to the service that was registered. */
 function connectMesh(target: DialTarget, { ingress }: Endpoint, { credentials, isRevoked }: MeshIdentity): TLSSocket {
-  const { namespace = "", service: name = "" } = ingress ?? {};
+  const { namespace = "", service = "" } = ingress ?? {};
   const { context, trustDomain } = credentials as MeshCredentials;
-  const spiffeId = formatSpiffeId({ trustDomain, workload: { kind: "service", namespace, name } });
+  const spiffeId = serviceSpiffeId(trustDomain, namespace, service);
   return tlsConnect({
     ...target,
     secureContext: context,

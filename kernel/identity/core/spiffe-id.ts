@@ -29,6 +29,11 @@ export function formatSpiffeId({ trustDomain, workload }: SpiffeId): string {
   return `spiffe://${trustDomain}/${path}`;
 }
 
+/** The id of a service, as its certificate must have it. */
+export function serviceSpiffeId(trustDomain: string, namespace: string, name: string): string {
+  return formatSpiffeId({ trustDomain, workload: { kind: "service", namespace, name } });
+}
+
 /** The parts of an id; undefined for a text that is not one, or that names nothing known. */
 export function parseSpiffeId(text: string): SpiffeId | undefined {
   if (text.length > ID_BYTES_MAX || !text.startsWith("spiffe://")) return undefined;
