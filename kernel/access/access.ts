@@ -7,7 +7,7 @@ import { builtInRights, PolicyBook } from "#authorization";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
 import { ChangeLog } from "#changes";
 import { EVERY_NAME, HttpErrors, type Principal } from "#http";
-import { keyOfEvent, type StoreEntry, type Store, View } from "#store";
+import { keyOfEvent, type StoreEntry, type Store, type StoreEvent, View } from "#store";
 import { AccessErrors } from "./api.ts";
 import { BindingGrants } from "./binding-grants.ts";
 import type { SignedInPerson } from "./core/token-sign-in.ts";
@@ -140,8 +140,7 @@ export class Access {
             }
           }
         }
-        // When a token was last used changes no caller.
-        if (events.some((event) => !keyOfEvent(event).startsWith(USES_PREFIX))) this.#notify();
+        if (events.some(changesCallers)) this.#notify();
       },
     });
   }
@@ -327,4 +326,10 @@ export class Access {
     this.#checked.set(token, checked);
     return checked;
   }
+}
+
+/** The last use of a token changes no caller. Neither does a new service token, and agents take many; none is written twice. */
+function changesCallers(event: StoreEvent): boolean {
+  const key = keyOfEvent(event);
+  return !key.startsWith(USES_PREFIX) && !(event.type === "put" && key.startsWith(SERVICE_TOKENS_PREFIX));
 }
