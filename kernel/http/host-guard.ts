@@ -7,14 +7,14 @@ import { isLoopback } from "./loopback.ts";
 import { HttpErrors } from "./problem.ts";
 
 /** The name in a Host header: without its port. */
-export function hostNameOf(header: string): string {
+function hostNameOf(header: string): string {
   return header.startsWith("[") ? header.slice(0, header.indexOf("]") + 1) : (header.split(":", 1)[0] ?? "");
 }
 
-/** Whether a Host header names this host: loopback, or one of the names given. */
-export function isOwnHost(header: string, names: readonly string[] = []): boolean {
+/** Whether a Host header names this host: loopback, or one of the names given, which are asked for only then. */
+export function isOwnHost(header: string, names: () => readonly string[] = () => []): boolean {
   const name = hostNameOf(header).toLowerCase();
-  return isLoopback(name) || names.some((one) => one.toLowerCase() === name);
+  return isLoopback(name) || names().some((one) => one.toLowerCase() === name);
 }
 
 /** Rejects requests to any other host on plain connections within this machine, on every path. `names`: beside loopback. */
@@ -23,7 +23,7 @@ export function guardHost(app: FastifyInstance, names: () => readonly string[]):
     const { host = "" } = request.headers;
     const { localAddress } = request.socket;
     const isPlainAndLocal = request.protocol === "http" && (localAddress === undefined || isLoopback(localAddress));
-    if (!isPlainAndLocal || isOwnHost(host, names())) return done();
+    if (!isPlainAndLocal || isOwnHost(host, names)) return done();
     done(
       HttpErrors.HOST_REFUSED(
         `This API serves only its own host, and "${host.slice(0, 100)}" is not a name of it. Use http://127.0.0.1, or add the name to the setting tlsNames.`,
