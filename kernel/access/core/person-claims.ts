@@ -30,13 +30,13 @@ const isName = (value: unknown): value is string =>
 /** Whether the claims have everything that the reading wants, so that no further request is needed. */
 export function hasAllClaims(claims: ProviderClaims, names: ClaimNames): boolean {
   const wanted = [names.groups, ...(names.user === undefined ? ["email", "email_verified"] : [names.user])];
-  return wanted.every((name) => claim(claims, name) !== undefined);
+  return wanted.every((name) => own(claims, name) !== undefined);
 }
 
 export function personFrom(claims: ProviderClaims, names: ClaimNames): ReadPerson {
   const user = userFrom(claims, names.user);
   if ("problem" in user) return user;
-  const groups = groupsFrom(claim(claims, names.groups), names.groups);
+  const groups = groupsFrom(own(claims, names.groups), names.groups);
   if ("problem" in groups) return groups;
   return { person: { user: user.name, groups: groups.names } };
 }
@@ -45,8 +45,8 @@ function userFrom(
   claims: ProviderClaims,
   wanted: string | undefined,
 ): { readonly name: string } | { readonly problem: string } {
-  const name = wanted === undefined ? usualName(claims) : claim(claims, wanted);
-  if (wanted === "email" && claim(claims, "email_verified") === false) {
+  const name = wanted === undefined ? usualName(claims) : own(claims, wanted);
+  if (wanted === "email" && own(claims, "email_verified") === false) {
     return { problem: 'the email is not verified ("email_verified" is false)' };
   }
   if (isName(name)) return { name };
@@ -58,10 +58,10 @@ function userFrom(
 
 /** An unverified email can be any address, and a user can choose a name that looks like the email of another user. */
 function usualName(claims: ProviderClaims): unknown {
-  const email = claim(claims, "email");
-  if (isName(email) && claim(claims, "email_verified") === true) return email;
-  const username = claim(claims, "preferred_username");
-  return isName(username) && !username.includes("@") ? username : claim(claims, "sub");
+  const email = own(claims, "email");
+  if (isName(email) && own(claims, "email_verified") === true) return email;
+  const username = own(claims, "preferred_username");
+  return isName(username) && !username.includes("@") ? username : own(claims, "sub");
 }
 
 function groupsFrom(
@@ -80,9 +80,4 @@ function groupsFrom(
     };
   }
   return { names: [...new Set(list as readonly string[])].sort() };
-}
-
-/** An own member of the claims, so that `constructor` is not a claim of every person. */
-function claim(claims: ProviderClaims, name: string): unknown {
-  return own(claims, name);
 }
