@@ -4,13 +4,13 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { AppError } from "#base";
 import { createMetrics } from "#base/prometheus";
-import { workloadCalls } from "#client";
+import { Client, workloadCalls } from "#client";
 import { EVERY_NAME } from "#http";
 import { spellings } from "#settings";
 import { agentDataDir } from "../host-identity.ts";
 import { listenError } from "../listen-error.ts";
 import { VERSION } from "../version.ts";
-import { clientFor, type Parts, labelsOf, wayFor } from "./parts.ts";
+import { type Parts, labelsOf, wayFor } from "./parts.ts";
 
 export async function startAgent(parts: Parts): Promise<void> {
   const { AGENT_DEFAULTS, createAgent, ServiceCertificates } = await import("#agent");
@@ -24,12 +24,13 @@ export async function startAgent(parts: Parts): Promise<void> {
   await mkdir(servicesDir, { recursive: true, mode: 0o700 });
   const of = `agent@${settings.agentName ?? hostname()}`;
   const tls = await parts.listenerCertificate.tlsAt(settings.agentHost);
+  const own = wayFor(parts, "agent", ["agent"], of);
   const agent = stack.use(
     await createAgent(host, {
-      client: clientFor(parts, "agent", ["agent"], of),
+      client: new Client(parts.host, own),
       way: wayFor(parts, "agent", ["agent"], of),
       identity,
-      identities: stack.use(new ServiceCertificates(host, { dataDir, calls: certificateCalls(parts, of) })),
+      identities: stack.use(new ServiceCertificates(host, { dataDir, calls: certificateCalls(parts, own, of) })),
       dial: { loopback: true, own: parts.listeners },
       audit: parts.control?.audit,
       tls,
@@ -73,9 +74,7 @@ export async function startAgent(parts: Parts): Promise<void> {
  * The calls by which the agent gets certificates for its services. A part of the control plane's own process may be any service; another
  * agent is bound to services by its token or its join.
  */
-function certificateCalls(parts: Parts, of: string) {
-  const { host, control } = parts;
-  const way = wayFor(parts, "agent", ["agent"], of);
+function certificateCalls({ host, control }: Parts, way: ReturnType<typeof wayFor>, of: string) {
   if (!control) return workloadCalls(host, way);
   const limits = { services: [EVERY_NAME] };
   const token = control.access.internalToken({ id: of, name: "agent", policies: ["agent"], limits });
