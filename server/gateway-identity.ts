@@ -21,7 +21,8 @@ export function gatewayIdentity(
   const joined = identity?.source;
   if (joined?.current && parseSpiffeId(joined.current.spiffeId)?.workload.kind === "gateway") return joined;
   if (!control) return undefined;
-  const own = stack.use(new OwnCertificate(host, [], control.authority.revocations));
+  // No names beside the SPIFFE id: it serves nothing by this certificate.
+  const own = stack.use(new OwnCertificate(host, undefined, control.authority.revocations));
   const tasks = stack.use(new TaskGroup(host.log));
   const path = join(settings.data, "tls", "gateway-identity.json");
   tasks.run("certificate of the gateway", (signal) =>
@@ -41,9 +42,7 @@ async function startOnce(
   }: { authority: CertificateAuthority; name: string; path: string; signal: AbortSignal },
 ): Promise<void> {
   const { clock, log } = host;
-  const kept = keepingIssuer(host, authority, { path, gateway: name });
-  // No names beside the SPIFFE id: it serves nothing by this certificate.
-  const issuer = { ...kept, issueOwn: () => kept.issueOwn({ dns: [], ips: [] }) };
+  const issuer = keepingIssuer(host, authority, { path, gateway: name });
   const news = new Trigger();
   const end = authority.onChange(() => news.fire());
   try {

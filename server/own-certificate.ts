@@ -29,7 +29,7 @@ export interface CertificateIssuer {
 
 export class OwnCertificate implements IdentitySource, AsyncDisposable {
   readonly #host: Host;
-  readonly #more: readonly string[];
+  readonly #more: readonly string[] | undefined;
   readonly #listeners = new Set<() => void>();
   readonly #tasks: TaskGroup;
   readonly #wake = new Trigger();
@@ -38,8 +38,8 @@ export class OwnCertificate implements IdentitySource, AsyncDisposable {
   readonly revocations: Revocations | undefined;
   current: IdentityMaterial | undefined;
 
-  /** `more`: names beside those of the machine. */
-  constructor(host: Host, more: readonly string[], revocations?: Revocations) {
+  /** `more`: names beside those of the machine; undefined: no names at all. */
+  constructor(host: Host, more: readonly string[] | undefined, revocations?: Revocations) {
     this.revocations = revocations;
     this.#host = host;
     this.#more = more;
@@ -75,7 +75,7 @@ export class OwnCertificate implements IdentitySource, AsyncDisposable {
   }
 
   async #look(issuer: CertificateIssuer, signal: AbortSignal): Promise<void> {
-    const isDue = this.#host.clock.now() >= this.#renewMs || namesOfMachine(this.#more).join() !== this.#names;
+    const isDue = this.#host.clock.now() >= this.#renewMs || this.#wantedNames().join() !== this.#names;
     if (!isDue) return;
     try {
       await this.#issue(issuer);
@@ -89,8 +89,12 @@ export class OwnCertificate implements IdentitySource, AsyncDisposable {
     }
   }
 
+  #wantedNames(): readonly string[] {
+    return this.#more === undefined ? [] : namesOfMachine(this.#more);
+  }
+
   async #issue(issuer: CertificateIssuer): Promise<void> {
-    const names = namesOfMachine(this.#more);
+    const names = this.#wantedNames();
     this.#renewMs = Infinity;
     this.#names = names.join();
     try {
