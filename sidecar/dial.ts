@@ -4,7 +4,7 @@ import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from "n
 import { messageOf, type Clock } from "#base";
 import type { DialGuard } from "#base/dial";
 import { admissionOf, MESH_PROTOCOL, type Admission } from "#identity/core";
-import { requireServer, type MeshCredentials, type RevocationTest } from "#identity/mesh";
+import { meshConnectOptions, type MeshCredentials, type RevocationTest } from "#identity/mesh";
 import { peerFailureOf, type PeerFailure } from "./peer.ts";
 import { resetSocket } from "./relay.ts";
 
@@ -51,11 +51,8 @@ export async function dialIngress(
 ): Promise<Dialed> {
   const raw = openRaw(guard, target);
   const options: ConnectionOptions & { readonly allowHalfOpen: boolean } = {
+    ...meshConnectOptions(context, target.spiffeId, target.isRevoked),
     socket: raw,
-    secureContext: context,
-    rejectUnauthorized: true,
-    checkServerIdentity: requireServer(target.spiffeId, target.isRevoked),
-    ALPNProtocols: [MESH_PROTOCOL],
     allowHalfOpen: true,
   };
   const socket = tlsConnect(options);

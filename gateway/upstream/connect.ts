@@ -3,8 +3,8 @@ import { connect as netConnect, isIP, type Socket } from "node:net";
 import { connect as tlsConnect, type PeerCertificate, type TLSSocket } from "node:tls";
 import { type Clock, messageOf } from "#base";
 import type { DialGuard, DialTarget } from "#base/dial";
-import { MESH_PROTOCOL, serviceSpiffeId } from "#identity/core";
-import { requireServer, type MeshCredentials, type MeshIdentity } from "#identity/mesh";
+import { serviceSpiffeId } from "#identity/core";
+import { meshConnectOptions, type MeshCredentials, type MeshIdentity } from "#identity/mesh";
 import { hasAltName } from "../core/callers/certificates.ts";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { awaitAdmission } from "./admission.ts";
@@ -46,18 +46,18 @@ export function openSocket(
   options: SocketOptions,
   done: Done,
 ): () => void {
-  const mesh = (endpoint.ingress && identity?.credentials && identity) || undefined;
+  const mesh = meshWay(endpoint, identity);
   if (endpoint.cluster.mesh === "required" && !mesh)
     return refuseLater("UPSTREAM_UNTRUSTED", "the cluster requires the mesh, and the gateway has no certificate", done);
   let target: DialTarget;
   try {
-    target = dial.target(endpoint.hostname, mesh && endpoint.ingress ? endpoint.ingress.port : endpoint.port);
+    target = dial.target(endpoint.hostname, mesh ? mesh.ingress.port : endpoint.port);
   } catch (error) {
     return refuseLater("UPSTREAM_UNREACHABLE", messageOf(error), done);
   }
   const secure = endpoint.secure || mesh !== undefined;
   const socket: Socket | TLSSocket = mesh
-    ? connectMesh(target, endpoint, mesh)
+    ? connectMesh(target, mesh)
     : secure
       ? connectTls(target, endpoint, options)
       : netConnect(target);
@@ -83,7 +83,7 @@ export function openSocket(
     if (mesh) {
       // After those who hand the socket on have their listeners, since a peer may be revoked by now.
       done(undefined, { socket, protocol: undefined });
-      return mesh.cutWhenRevoked(socket as TLSSocket);
+      return mesh.identity.cutWhenRevoked(socket as TLSSocket);
     }
     const { alpnProtocol } = socket as Partial<TLSSocket>;
     done(undefined, { socket, protocol: typeof alpnProtocol === "string" ? alpnProtocol : undefined });
@@ -134,18 +134,23 @@ function connectTls(target: DialTarget, { cluster, serverName }: Endpoint, optio
   });
 }
 
+/** The ingress of an endpoint, and the gateway's certificate for it. */
+interface MeshWay {
+  readonly ingress: NonNullable<Endpoint["ingress"]>;
+  readonly identity: MeshIdentity;
+  readonly credentials: MeshCredentials;
+}
+
+/** Undefined: the endpoint has no ingress to use, or the gateway has no certificate. */
+function meshWay({ ingress }: Endpoint, identity: MeshIdentity | undefined): MeshWay | undefined {
+  const credentials = identity?.credentials;
+  return ingress && identity && credentials ? { ingress, identity, credentials } : undefined;
+}
+
 /** To the ingress of a sidecar: with the gateway's own certificate, and only to the service that was registered. */
-function connectMesh(target: DialTarget, { ingress }: Endpoint, { credentials, isRevoked }: MeshIdentity): TLSSocket {
-  const { namespace = "", service = "" } = ingress ?? {};
-  const { context, trustDomain } = credentials as MeshCredentials;
-  const spiffeId = serviceSpiffeId(trustDomain, namespace, service);
-  return tlsConnect({
-    ...target,
-    secureContext: context,
-    rejectUnauthorized: true,
-    checkServerIdentity: requireServer(spiffeId, isRevoked),
-    ALPNProtocols: [MESH_PROTOCOL],
-  });
+function connectMesh(target: DialTarget, { ingress, identity, credentials }: MeshWay): TLSSocket {
+  const spiffeId = serviceSpiffeId(credentials.trustDomain, ingress.namespace, ingress.service);
+  return tlsConnect({ ...target, ...meshConnectOptions(credentials.context, spiffeId, identity.isRevoked) });
 }
 
 /** Replaces Node's check of the requested name: the certificate must carry one of several names. */

@@ -1,3 +1,3 @@
 /** TLS between workloads: credentials that follow their certificate, and the checks of the other side. */
 export { MeshIdentity, type MeshCredentials } from "./mesh-identity.ts";
-export { meshTlsOptions, requireServer, type RevocationTest } from "./tls-options.ts";
+export { meshConnectOptions, meshTlsOptions, type RevocationTest } from "./tls-options.ts";

@@ -1,7 +1,7 @@
 /** The TLS of the mesh, on both sides: versions 1.2 and 1.3, AEAD ciphers, no resumption. */
 import { constants } from "node:crypto";
-import type { PeerCertificate, SecureContextOptions } from "node:tls";
-import { formatSpiffeId, spiffeIdOfNames, type IdentityMaterial } from "../core/mod.ts";
+import type { ConnectionOptions, PeerCertificate, SecureContext, SecureContextOptions } from "node:tls";
+import { formatSpiffeId, MESH_PROTOCOL, spiffeIdOfNames, type IdentityMaterial } from "../core/mod.ts";
 
 const CIPHERS = [
   "TLS_AES_128_GCM_SHA256",
@@ -33,8 +33,22 @@ export function meshTlsOptions({ key, certificate, bundle }: IdentityMaterial): 
 /** Whether a certificate was revoked, by its serial number as TLS writes it. */
 export type RevocationTest = (serial: string) => boolean;
 
+/** The TLS of a connection to an ingress: it must be this workload, and it greets by the protocol of the mesh if it knows that. */
+export function meshConnectOptions(
+  context: SecureContext,
+  spiffeId: string,
+  isRevoked: RevocationTest,
+): ConnectionOptions {
+  return {
+    secureContext: context,
+    rejectUnauthorized: true,
+    checkServerIdentity: requireServer(spiffeId, isRevoked),
+    ALPNProtocols: [MESH_PROTOCOL],
+  };
+}
+
 /** In place of the check of a host name: the server must be this workload, and its certificate not revoked. */
-export function requireServer(
+function requireServer(
   spiffeId: string,
   isRevoked: RevocationTest,
 ): (host: string, certificate: PeerCertificate) => Error | undefined {
