@@ -188,15 +188,12 @@ async function callerOf(
 function authorizeRequests(app: FastifyInstance, fieldsFor: (request: FastifyRequest) => RouteNames | undefined): void {
   app.addHook("preValidation", (request, _reply, done) => {
     const { principal, routeOptions } = request;
-    const { action, perItem } = routeOptions.config;
     const plan = fieldsFor(request)?.plan;
     if (principal === null || plan === undefined) return done();
-    if (action === undefined || action === "self" || action === "open") return done();
+    const extent = routeOptions.config.perItem === true ? "some" : "every";
     request.resources = resourcesOf(request, plan);
     try {
-      for (const resource of request.resources) {
-        requireAllowed(principal, action, resource, perItem === true ? "some" : "every");
-      }
+      for (const resource of request.resources) requireAllowed(principal, plan.action, resource, extent);
     } catch (error) {
       return done(error as Error);
     }

@@ -105,6 +105,7 @@ function textsIn(holder: unknown, path: Path): string[] {
 
 /** The places of a route's names by the fields that its action has, found once and not for every request. */
 export interface ResourcePlan {
+  readonly action: Action;
   readonly fields: readonly {
     readonly field: ResourceField;
     readonly places: readonly Path[];
@@ -125,7 +126,7 @@ export function resourcePlan(
     const hasDefault = field === "namespace" && about !== "everything";
     return [{ field, places: here, ...(hasDefault ? { absent: DEFAULT_NAMESPACE } : {}) }];
   });
-  return { fields, otherNamespaces, items: itemPlaces.filter(({ field }) => known.includes(field)) };
+  return { action, fields, otherNamespaces, items: itemPlaces.filter(({ field }) => known.includes(field)) };
 }
 
 /** The resources of a request. Each item of a batch is one, and each value of a name that may have several. */
