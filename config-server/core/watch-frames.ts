@@ -61,8 +61,9 @@ function parseTopic(topic: string): Topic | undefined {
     if (read.size >= READ_MAX) read.clear();
     read.set(topic, (known = readTopic(topic)));
   }
+  // Nearly all topics have no view, and need no copy.
+  if (known.keysId === undefined) return known;
   const { keysId, ...parsed } = known;
-  if (keysId === undefined) return parsed;
   const keys = keyViewOf(keysId);
   return keys && { ...parsed, reader: { ...parsed.reader, keys } };
 }
