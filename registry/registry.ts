@@ -190,10 +190,10 @@ export class Registry {
   *snapshot(
     namespace: string,
     services: readonly string[] | undefined,
-    sees: TopicFilter = () => true,
+    sees: TopicFilter | undefined,
   ): Iterable<ServiceDelta> {
     const all = services ?? this.catalog.services(namespace).map(({ service }) => service);
-    const names = all.filter((service) => sees(topicsOf({ namespace, service })));
+    const names = sees ? all.filter((service) => sees(topicsOf({ namespace, service }))) : all;
     for (const service of names) {
       const instances = this.catalog.instances(namespace, service);
       const hints = hintsOf(this.catalog.policy(namespace, service));
