@@ -58,7 +58,7 @@ test("a service's certificate is in its files with their mode, and each renewal 
 
   await chmod(certificate, 0o604);
   const loaded = await count();
-  plane.clock.move(13 * HOUR_MS);
+  plane.clock.move(13.5 * HOUR_MS);
   await host.stop();
   await host.start({ agentExecAllow: "/bin/sh" });
   await eventually("it is renewed", async () => {

@@ -95,7 +95,7 @@ test("root, intermediate, the member's and the agent's certificate are replaced 
   });
   await eventually("the root is new", async () => (await issuing("root")) !== root);
   // By its clock the certificate of the host is now due.
-  host.clock.move(13 * HOUR_MS);
+  host.clock.move(13.5 * HOUR_MS);
   await eventually("the agent's certificate is new", async () => (await serial()) !== leaf);
   const before = loads.map(({ count }) => count);
   await eventually("the load goes on", () => loads.every(({ count }, at) => count > (before[at] ?? 0) + 20));
