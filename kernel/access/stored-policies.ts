@@ -173,15 +173,9 @@ function requireOwnName(name: string): void {
 function requireEffective(policy: Policy): void {
   const problem = policyProblem(policy);
   if (!problem) return;
-  const [, rule, action] = /^\/rules\/(\d+)(?:\/actions\/(\d+))?/.exec(problem.field) ?? [];
-  const name = action === undefined ? undefined : policy.rules[Number(rule)]?.actions[Number(action)];
-  const hint = name === undefined ? "" : didYouMean(name, ACTION_NAMES);
-  throw AccessErrors.POLICY_INVALID(
-    `${rule === undefined ? "" : `Rule ${Number(rule) + 1}: `}${problem.detail}${hint}`,
-    {
-      extra: { field: problem.field },
-    },
-  );
+  const { rule, field, detail, unknownAction } = problem;
+  const hint = unknownAction === undefined ? "" : didYouMean(unknownAction, ACTION_NAMES);
+  throw AccessErrors.POLICY_INVALID(`Rule ${rule}: ${detail}${hint}`, { extra: { field } });
 }
 
 /** @throws ACCESS_POLICY_IN_USE */

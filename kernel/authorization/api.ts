@@ -82,9 +82,13 @@ export const DecidingRule = Type.Object({
 export type DecidingRule = Static<typeof DecidingRule>;
 
 export interface PolicyProblem {
+  /** Number of the rule, from 1. */
+  readonly rule: number;
   /** JSON pointer. */
   readonly field: string;
   readonly detail: string;
+  /** The action that does not exist. Absent: another problem. */
+  readonly unknownAction?: string | undefined;
 }
 
 /** The actions that a rule concerns: those that it names and that have all fields of the rule. */
@@ -102,13 +106,14 @@ export function policyProblem({ rules }: Policy): PolicyProblem | undefined {
   for (const [index, rule] of rules.entries()) {
     const unknown = rule.actions.findIndex((glob) => !ACTION_NAMES.some((name) => matchesGlob(glob, name)));
     if (unknown >= 0) {
-      const detail = `Unknown action "${rule.actions[unknown]}". Actions are ${ACTION_NAMES.join(", ")}.`;
-      return { field: `/rules/${index}/actions/${unknown}`, detail };
+      const unknownAction = rule.actions[unknown];
+      const detail = `Unknown action "${unknownAction}". Actions are ${ACTION_NAMES.join(", ")}.`;
+      return { rule: index + 1, field: `/rules/${index}/actions/${unknown}`, detail, unknownAction };
     }
     if (actionsOfRule(rule).length > 0) continue;
     const fields = Object.keys(rule.on ?? {}).join(", ");
     const detail = `No action of the rule has all of the fields ${fields}, so the rule would have no effect. Split it into several rules.`;
-    return { field: `/rules/${index}/on`, detail };
+    return { rule: index + 1, field: `/rules/${index}/on`, detail };
   }
   return undefined;
 }
