@@ -1,6 +1,5 @@
 /** `posthouse rules test FROM TO`: whether a service may call another, and which rule decides. */
 import type { Command } from "commander";
-import type { RuleVerdict } from "#sidecar/api";
 import type { InNamespace } from "../catalog.ts";
 import { controlAction } from "../control-verb.ts";
 import { detailText } from "../detail.ts";
@@ -26,18 +25,20 @@ export function define(command: Command, context: VerbContext): void {
       const { tested } = await client.serviceRules.get(question);
       if (!tested) return;
       const format = formatFor(options, terminal);
-      terminal.out(isParsedFormat(format) ? await formatDocument(format, tested) : verdictText(tested));
+      if (isParsedFormat(format)) terminal.out(await formatDocument(format, tested));
+      else {
+        const { allowed, reportOnly, rule, line, why } = tested;
+        terminal.out(
+          detailText([
+            ["allowed", allowed ? "yes" : reportOnly ? "no, and the rules only report" : "no"],
+            ["rule", rule],
+            ["line", line],
+            ["why", why],
+          ]),
+        );
+      }
       if (options["exitCode"] === true && !tested.allowed) context.exit(EXIT.failed);
     },
     ([from = "", to = ""], { namespace }) => ({ namespace: namespace as string, from, to }),
   );
-}
-
-function verdictText({ allowed, reportOnly, rule, line, why }: RuleVerdict): string {
-  return detailText([
-    ["allowed", allowed ? "yes" : reportOnly ? "no, and the rules only report" : "no"],
-    ["rule", rule],
-    ["line", line],
-    ["why", why],
-  ]);
 }
