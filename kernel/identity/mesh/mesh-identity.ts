@@ -14,14 +14,21 @@ export class MeshIdentity implements Disposable {
   readonly #host: Host;
   readonly #source: IdentitySource;
   readonly #listeners = new Set<() => void>();
-  readonly #end: () => void;
+  readonly #revocationListeners = new Set<() => void>();
+  readonly #ends: readonly (() => void)[];
   #material: IdentityMaterial | undefined;
   #credentials: MeshCredentials | undefined;
 
   constructor(host: Host, source: IdentitySource) {
     this.#host = host;
     this.#source = source;
-    this.#end = source.onChange(() => this.#take());
+    const { revocations } = source;
+    this.#ends = [
+      source.onChange(() => this.#take()),
+      revocations?.onChange(() => {
+        for (const listener of this.#revocationListeners) listener();
+      }) ?? (() => {}),
+    ];
     this.#take();
   }
 
@@ -37,9 +44,10 @@ export class MeshIdentity implements Disposable {
   /** Whether the certificate of a peer was revoked. */
   readonly isRevoked: RevocationTest = (serial) => this.#source.revocations?.serials.has(serial.toLowerCase()) ?? false;
 
-  /** Calls the listener when other certificates are revoked, until the returned function is called. Disposal does not end it. */
+  /** Calls the listener when other certificates are revoked. Returns the function that ends it. */
   onRevoked(listener: () => void): () => void {
-    return this.#source.revocations?.onChange(listener) ?? (() => {});
+    this.#revocationListeners.add(listener);
+    return () => void this.#revocationListeners.delete(listener);
   }
 
   /** Destroys an established connection as soon as its peer's certificate is revoked. */
@@ -76,7 +84,8 @@ export class MeshIdentity implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#end();
+    for (const end of this.#ends) end();
     this.#listeners.clear();
+    this.#revocationListeners.clear();
   }
 }
