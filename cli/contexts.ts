@@ -6,6 +6,7 @@ import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { messageOf, own } from "#base";
 import { CliErrors } from "./errors.ts";
+import { givenOnly } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Only the user may read tokens. */
@@ -121,17 +122,12 @@ export async function writeContexts(terminal: Pick<Terminal, "environment">, { c
     throw CliErrors.CONTEXTS_INVALID("Contexts cannot be stored: neither XDG_CONFIG_HOME nor HOME is set.");
   }
   const { stringify } = await import("yaml");
-  const entries = Object.entries(contexts).map(([name, { controlUrls, token, tokenFile, namespace, ...trust }]) => [
-    name,
-    {
-      ...(controlUrls === undefined ? {} : { "control-urls": controlUrls }),
-      ...(token === undefined ? {} : { token }),
-      ...(tokenFile === undefined ? {} : { "token-file": tokenFile }),
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(trust.fingerprint === undefined ? {} : { fingerprint: trust.fingerprint }),
-      ...(trust.ca === undefined ? {} : { ca: trust.ca }),
-    },
-  ]);
+  const entries = Object.entries(contexts).map(
+    ([name, { controlUrls, token, tokenFile, namespace, fingerprint, ca }]) => [
+      name,
+      givenOnly({ "control-urls": controlUrls, token, "token-file": tokenFile, namespace, fingerprint, ca }),
+    ],
+  );
   await mkdir(dirname(path), { recursive: true, mode: MODE.folder });
   const fresh = `${path}.${process.pid}`;
   try {
