@@ -29,8 +29,8 @@ export const Wait = Type.Integer({
 export function commanderOf(request: FastifyRequest): Commander {
   const principal = principalOf(request);
   // For a batch: of every service in it.
-  const services = request.resources ?? [];
-  return { id: principal.id, overrides: services.every((one) => isAllowed(principal, "registry:override", one)) };
+  const overrides = request.resources?.every((one) => isAllowed(principal, "registry:override", one)) ?? false;
+  return { id: principal.id, overrides };
 }
 
 /** The catalog's revision. @throws HTTP_UNAVAILABLE before the first listing: an incomplete catalog misleads its readers */
