@@ -1,6 +1,7 @@
 /** Revoked certificates between sidecars: open connections end, new ones are refused, and those of others are left alone. */
 import { once } from "node:events";
 import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, expect, test } from "vitest";
 import type { IdentityMaterial } from "#identity/core";
 import { eventually } from "#test/kit";
@@ -12,12 +13,12 @@ beforeAll(async () => {
   authority = await meshAuthority();
 });
 
-/** `orders` and `web` call `stock`. */
-async function trio() {
+/** `orders` and `web` call `stock`, whose sidecar drains for a while. */
+async function trio(drainMs = 0) {
   await using stack = new AsyncDisposableStack();
   const mesh = new TestMesh(authority);
   const service = stack.use(await tcpService());
-  const callee = stack.use(await mesh.sidecar([ingressOf("stock", service.port)]));
+  const callee = stack.use(await mesh.sidecar([ingressOf("stock", service.port)], drainMs));
   mesh.setInstances("stock", [instanceAt("stock", "stock-1", await callee.ingressPort("stock-1"))]);
   const [orders, web] = [
     stack.use(await mesh.sidecar([callerOf("orders", "stock")])),
@@ -76,4 +77,15 @@ test("an egress ends the open connections to a revoked ingress, and opens no new
       'posthouse_sidecar_handshake_failures_total{service="orders",side="egress",reason="revoked"} 2',
     ),
   );
+});
+
+test("a connection that drains from a removed ingress ends when its caller is revoked", async () => {
+  await using parts = await trio(60_000);
+  const { mesh, callee, serial } = parts;
+  const { socket, end } = await openAt(await parts.orders.upstreamPort());
+  callee.sidecar.define([]);
+  socket.write("b");
+  expect(String((await once(socket, "data"))[0])).toBe("b");
+  mesh.revocations.replace([serial("orders")]);
+  expect(await Promise.race([end, sleep(5_000, "still open")])).toBe("ECONNRESET");
 });

@@ -14,21 +14,14 @@ export class MeshIdentity implements Disposable {
   readonly #host: Host;
   readonly #source: IdentitySource;
   readonly #listeners = new Set<() => void>();
-  readonly #revocationListeners = new Set<() => void>();
-  readonly #ends: readonly (() => void)[];
+  readonly #end: () => void;
   #material: IdentityMaterial | undefined;
   #credentials: MeshCredentials | undefined;
 
   constructor(host: Host, source: IdentitySource) {
     this.#host = host;
     this.#source = source;
-    const { revocations } = source;
-    this.#ends = [
-      source.onChange(() => this.#take()),
-      revocations?.onChange(() => {
-        for (const listener of this.#revocationListeners) listener();
-      }) ?? (() => {}),
-    ];
+    this.#end = source.onChange(() => this.#take());
     this.#take();
   }
 
@@ -44,10 +37,9 @@ export class MeshIdentity implements Disposable {
   /** Whether the certificate of a peer was revoked. */
   readonly isRevoked: RevocationTest = (serial) => this.#source.revocations?.serials.has(serial.toLowerCase()) ?? false;
 
-  /** Calls the listener when other certificates are revoked. Returns the function that ends it. */
+  /** Calls the listener when other certificates are revoked, until the returned function is called. Disposal does not end it. */
   onRevoked(listener: () => void): () => void {
-    this.#revocationListeners.add(listener);
-    return () => void this.#revocationListeners.delete(listener);
+    return this.#source.revocations?.onChange(listener) ?? (() => {});
   }
 
   /** Destroys an established connection as soon as its peer's certificate is revoked. */
@@ -84,8 +76,7 @@ export class MeshIdentity implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const end of this.#ends) end();
+    this.#end();
     this.#listeners.clear();
-    this.#revocationListeners.clear();
   }
 }
