@@ -29,6 +29,11 @@ test("each source file opens by saying what it is for", () => {
   expect(silent).toEqual([]);
 });
 
+test("a browser test names the dialog that it means: the last one may be the one below, before the next has opened", () => {
+  const positional = /getByRole\("dialog"\)\.(?:last|nth|first)\(/;
+  expect(code.filter((path) => path !== "test/tidy.test.ts" && positional.test(read(path)))).toEqual([]);
+});
+
 test("no line of code or prose is wider than a page", () => {
   const wide = code.flatMap((path) =>
     read(path)

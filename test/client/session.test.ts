@@ -45,7 +45,7 @@ test("a session that ended is replaced, and onOpen registers its instances again
   const { posthouse } = there.service();
   let opened = 0;
   await using session = await posthouse.session({
-    ttlSeconds: 1,
+    ttlSeconds: SESSION_SECONDS,
     onOpen: async (id) => {
       opened++;
       if (opened === 2) throw new Error("not yet");

@@ -53,8 +53,11 @@ describe.runIf(hasBrowser)("the page of tokens", () => {
 
     await page.getByRole("row").filter({ hasText: "host-7" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Rotate" }).click();
-    await page.getByRole("dialog").last().getByLabel("The previous secret works for").selectOption("0");
-    await page.getByRole("dialog").last().getByRole("button", { name: "Rotate" }).click();
+    await page
+      .getByRole("dialog", { name: "Rotate the token" })
+      .getByLabel("The previous secret works for")
+      .selectOption("0");
+    await page.getByRole("dialog", { name: "Rotate the token" }).getByRole("button", { name: "Rotate" }).click();
     await page.getByText("It is shown only here and only once").waitFor();
     const next = await page.getByRole("dialog").locator(".command code").first().innerText();
     await page.getByRole("button", { name: "I have copied it" }).click();
@@ -64,7 +67,7 @@ describe.runIf(hasBrowser)("the page of tokens", () => {
     await page.getByRole("row").filter({ hasText: "host-7" }).click();
     await page.getByRole("dialog").getByText("orders").first().waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
-    const confirm = page.getByRole("dialog").last();
+    const confirm = page.getByRole("dialog", { name: "Revoke the token" });
     await confirm.getByText("Revoke the token “host-7”?").waitFor();
     expect(await confirm.getByText("your own token").count()).toBe(0);
     await confirm.getByRole("button", { name: "Revoke" }).click();
@@ -79,7 +82,7 @@ describe.runIf(hasBrowser)("the page of tokens", () => {
     await row.getByText("Yours").waitFor();
     await row.click();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
-    const confirm = page.getByRole("dialog").last();
+    const confirm = page.getByRole("dialog", { name: "Revoke the token" });
     await confirm.getByText("This is your own token").waitFor();
     await confirm.getByRole("button", { name: "Revoke" }).click();
     await page.getByLabel("Token", { exact: true }).waitFor();

@@ -52,7 +52,7 @@ describe.runIf(hasBrowser)("the page of certificates", () => {
     await panel.getByText("spiffe://posthouse/agent/web-1").waitFor();
     await panel.getByRole("button", { name: "Revoke" }).click();
     await page.getByText("Revoke the certificate of “web-1”?").waitFor();
-    await page.getByRole("dialog").last().getByRole("button", { name: "Revoke" }).click();
+    await page.getByRole("dialog", { name: "Revoke the certificate" }).getByRole("button", { name: "Revoke" }).click();
     await row.getByText("Revoked").waitFor();
     const { json } = await call("GET", "/v1/certificates");
     const revoked = (json["certificates"] as { spiffeId: string; revoked?: object }[]).filter((one) => one.revoked);

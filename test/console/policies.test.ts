@@ -58,7 +58,7 @@ describe.runIf(hasBrowser)("the page Access", () => {
     await site.call("DELETE", `/v1/tokens/${id}`);
     await panel.getByText("None", { exact: true }).waitFor();
     await panel.getByRole("button", { name: "Delete" }).click();
-    await page.getByRole("dialog").last().getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("dialog", { name: "Delete the policy" }).getByRole("button", { name: "Delete" }).click();
     await row.waitFor({ state: "detached" });
   });
 

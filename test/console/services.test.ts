@@ -50,13 +50,13 @@ describe.runIf(hasBrowser)("the pages of services", () => {
     await page.getByRole("row").filter({ hasText: "orders-1" }).click();
     await panel.getByText("gold").waitFor();
     await panel.getByRole("button", { name: "Take out of rotation" }).click();
-    const dialog = page.getByRole("dialog").last();
+    const dialog = page.getByRole("dialog", { name: "Take orders-1 out of rotation" });
     await dialog.getByText("It is the last healthy instance").waitFor();
     await dialog.getByRole("button", { name: "Take out of rotation" }).click();
     await panel.getByRole("button", { name: "Put back" }).waitFor();
     expect(await lifecycleOf("orders-1")).toBe("draining");
     await panel.getByRole("button", { name: "Put back" }).click();
-    await page.getByRole("dialog").last().getByRole("button", { name: "Put back" }).click();
+    await page.getByRole("dialog", { name: "Put orders-1 back" }).getByRole("button", { name: "Put back" }).click();
     await eventually("the instance serves again", async () => (await lifecycleOf("orders-1")) === "serving");
   });
 
@@ -64,7 +64,7 @@ describe.runIf(hasBrowser)("the pages of services", () => {
     await register("orders", "orders-3");
     const page = await site.open("/ui/services/orders?instance=orders-3");
     await page.getByRole("dialog").getByRole("button", { name: "Deregister" }).click();
-    const dialog = page.getByRole("dialog").last();
+    const dialog = page.getByRole("dialog", { name: "Deregister orders-3" });
     await dialog.getByRole("combobox").selectOption("0");
     await dialog.getByRole("button", { name: "Deregister" }).click();
     await page.getByText("This instance is no longer registered.").waitFor();

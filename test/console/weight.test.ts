@@ -16,7 +16,7 @@ describe.runIf(hasBrowser)("the weight of an instance", () => {
   test("is changed after a look at its consequence", async () => {
     const page = await site.open("/ui/services/orders?instance=orders-1");
     await page.getByRole("button", { name: "Change weight" }).click();
-    const dialog = page.getByRole("dialog").last();
+    const dialog = page.getByRole("dialog", { name: "Change the weight of orders-1" });
     const field = dialog.getByRole("spinbutton", { name: "Weight" });
     const confirm = dialog.getByRole("button", { name: "Change weight" });
     await field.fill("1001");
