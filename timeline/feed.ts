@@ -75,6 +75,15 @@ export class Feed implements AsyncDisposable {
     if (event) send(event);
   }
 
+  /** Announces problems that are not those of the last look. Look before each read of them, so that whatever a reader saw is compared. */
+  lookAtProblems(): void {
+    const problems = this.#sources.problems();
+    if (problems === this.#problems) return;
+    this.#problems = problems;
+    this.#pending.add("problems", undefined);
+    this.#arm();
+  }
+
   /** Ends the feeds whose caller has lost its token or whose rights changed. */
   sweep(): void {
     this.#readers.sweep();
@@ -189,12 +198,7 @@ export class Feed implements AsyncDisposable {
       await this.#host.clock.sleep(SWEEP_MS, signal).catch(() => {});
       if (signal.aborted || this.#readers.count === 0) continue;
       this.#readers.sweep();
-      const problems = this.#sources.problems();
-      if (problems !== this.#problems && this.#problems !== undefined) {
-        this.#pending.add("problems", undefined);
-        this.#arm();
-      }
-      this.#problems = problems;
+      this.lookAtProblems();
       const nowMs = this.#host.clock.monotonic();
       if (nowMs - this.#heartbeatMs < HEARTBEAT_MS) continue;
       this.#heartbeatMs = nowMs;

@@ -75,7 +75,10 @@ export function timelinePlugin(untyped: FastifyInstance, { timeline, feed, probl
         response: { 200: ProblemList },
       },
     },
-    (request) => problemList(problems(), principalOf(request), request.query.namespace),
+    (request) => {
+      feed.lookAtProblems();
+      return problemList(problems(), principalOf(request), request.query.namespace);
+    },
   );
 
   app.get(

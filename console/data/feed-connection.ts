@@ -10,9 +10,10 @@ export interface FeedChange {
 }
 
 export type FeedMessage =
+  /** When it becomes live, anything may have changed since before. */
   | { readonly kind: "state"; readonly state: "connecting" | "live" | "offline" }
   | { readonly kind: "changed"; readonly topics: readonly FeedChange[] }
-  /** Anything may have changed: after a gap, a restart or a new connection. */
+  /** Anything may have changed: after a gap, or a restart of the member's views. */
   | { readonly kind: "reset" };
 
 const FEED = "/v1/feed";
@@ -37,8 +38,6 @@ export function followFeed(report: (message: FeedMessage) => void): { restart():
     source = new EventSource(FEED);
     source.addEventListener("hello", () => {
       report({ kind: "state", state: "live" });
-      // Changes while the browser was away are unknown unless the server resumed the stream.
-      if (wasLive) report({ kind: "reset" });
       wasLive = true;
       alive();
     });

@@ -24,8 +24,7 @@ export function onFeedChange(topics: readonly FeedTopic[], changed: () => void):
 }
 
 function concerns(topics: readonly FeedTopic[], message: FeedMessage): boolean {
-  if (message.kind === "reset") return true;
-  if (message.kind !== "changed") return false;
+  if (message.kind !== "changed") return true;
   return message.topics.some(({ topic, names }) =>
     topics.some((wanted) => {
       const [kind, name] = wanted.split(/:(.*)/s);
@@ -36,11 +35,13 @@ function concerns(topics: readonly FeedTopic[], message: FeedMessage): boolean {
 
 function receive(message: FeedMessage): void {
   if (message.kind === "state") {
+    const isNewlyLive = message.state === "live" && feedState.peek() !== "live";
     if (feedState.peek() === "live" && message.state !== "live") lastLiveAt.value = Date.now();
     feedState.value = message.state;
     // A stream that a browser cannot open does not say why: the server is away, or the session has ended.
     if (message.state === "offline") void noticeEndOfSession();
-    return;
+    // Whatever was read before may have changed since, and no event said so.
+    if (!isNewlyLive) return;
   }
   for (const { topics, changed } of listeners) if (concerns(topics, message)) changed();
 }

@@ -77,4 +77,24 @@ describe.runIf(hasBrowser)("the overview", () => {
     expect(await overflow(page)).toBeLessThanOrEqual(0);
     expect(await axe(page)).toEqual([]);
   });
+
+  test("shows what changed between its first look and the start of the feed", async () => {
+    await register("slow");
+    await report("slow", "critical");
+    const page = await site.openSignedOut("/ui/");
+    // Without the worker that tabs share, the stream is the page's own, so that it can be held back.
+    await page.addInitScript("delete self.SharedWorker");
+    const feed = Promise.withResolvers<void>();
+    await page.route("**/v1/feed", async (route) => {
+      await feed.promise;
+      await route.continue();
+    });
+    await page.request.post(`${site.base}/ui/api/session`, { data: { token: site.control.token } });
+    await page.goto(`${site.base}/ui/`);
+    const problem = page.locator(".problems > li").filter({ hasText: "slow" });
+    await problem.waitFor();
+    await report("slow", "passing");
+    feed.resolve();
+    await problem.waitFor({ state: "detached" });
+  });
 });

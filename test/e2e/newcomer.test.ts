@@ -14,42 +14,37 @@ const INSTALLED = join(projectRoot, "node_modules", ".cache", "posthouse", "cons
 /** Milliseconds that the browser waits for an element: patience on a busy machine, not a claim. */
 const PATIENCE_MS = 60_000;
 
-// It failed once beside the whole suite, for a cause that is not found yet. Each attempt begins with a folder and a program of its own.
-test.runIf(hasBrowser)(
-  "from the start to a released and rolled back route",
-  { timeout: 600_000, retry: 2 },
-  async () => {
-    await installConsole();
-    await using data = await tempFolder();
-    const begunMs = performance.now();
-    await using posthouse = await startPosthouse({ data: data.path, cwd: data.path, args: ["--demo"] });
-    const browser = await launchBrowser();
-    await using _ = { [Symbol.asyncDispose]: () => browser.close() };
-    const context = await browser.newContext({
-      viewport: { width: 1440, height: 900 },
-      locale: "en-US",
-      reducedMotion: "reduce",
-    });
-    const page = await context.newPage();
-    page.setDefaultTimeout(PATIENCE_MS);
-    const failures: string[] = [];
-    page.on("pageerror", (error) => failures.push(error.stack ?? error.message));
+test.runIf(hasBrowser)("from the start to a released and rolled back route", { timeout: 600_000 }, async () => {
+  await installConsole();
+  await using data = await tempFolder();
+  const begunMs = performance.now();
+  await using posthouse = await startPosthouse({ data: data.path, cwd: data.path, args: ["--demo"] });
+  const browser = await launchBrowser();
+  await using _ = { [Symbol.asyncDispose]: () => browser.close() };
+  const context = await browser.newContext({
+    viewport: { width: 1440, height: 900 },
+    locale: "en-US",
+    reducedMotion: "reduce",
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  const failures: string[] = [];
+  page.on("pageerror", (error) => failures.push(error.stack ?? error.message));
 
-    await page.goto(signInLink(posthouse));
-    await page.getByRole("heading", { name: "Nothing is wrong" }).waitFor();
-    await seesDemo(page);
-    console.log(
-      `from the start of the program to a green console: ${((performance.now() - begunMs) / 1000).toFixed(1)} s`,
-    );
-    // The link works once, and the code is neither in the address nor in the history.
-    expect(page.url()).not.toContain("code=");
+  await page.goto(signInLink(posthouse));
+  await page.getByRole("heading", { name: "Nothing is wrong" }).waitFor();
+  await seesDemo(page);
+  console.log(
+    `from the start of the program to a green console: ${((performance.now() - begunMs) / 1000).toFixed(1)} s`,
+  );
+  // The link works once, and the code is neither in the address nor in the history.
+  expect(page.url()).not.toContain("code=");
 
-    await seesDeath(page, posthouse);
-    await changesRoute(page, posthouse);
-    await rollsBack(page, posthouse);
-    expect(failures).toEqual([]);
-  },
-);
+  await seesDeath(page, posthouse);
+  await changesRoute(page, posthouse);
+  await rollsBack(page, posthouse);
+  expect(failures).toEqual([]);
+});
 
 /** Puts the console of the present sources where the program finds it. Its files are named by content, so running programs keep working. */
 async function installConsole(): Promise<void> {

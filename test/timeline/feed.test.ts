@@ -2,10 +2,13 @@
 import { connect, type AddressInfo } from "node:net";
 import Fastify from "fastify";
 import { expect, test } from "vitest";
+import { TaskGroup } from "#base";
 import { builtInRights } from "#http";
+import { openMemoryStore } from "#store";
 import { call, eventually, hangSignal, startPosthouse, tempFolder, testHost } from "#test/kit";
 import { ChangedTopics } from "../../timeline/core/changed-topics.ts";
 import { topicsOfKey } from "../../timeline/core/topics.ts";
+import { Feed } from "../../timeline/feed.ts";
 import { FeedReaders } from "../../timeline/feed-readers.ts";
 
 interface FeedEvent {
@@ -135,6 +138,37 @@ test(
     await fourth.stop();
   },
 );
+
+test("a problem that ends right after the first reader's hello is announced", async () => {
+  const host = testHost();
+  await using store = openMemoryStore(host);
+  let problems = "one";
+  await using feed = new Feed(host, store, {
+    member: "m",
+    appliedTo: () => Infinity,
+    revision: () => 1,
+    problems: () => problems,
+  });
+  await using tasks = new TaskGroup(host.log);
+  tasks.run("feed", (signal) => feed.run(signal));
+  const app = Fastify();
+  const caller = {
+    id: "t",
+    name: "t",
+    kind: "token",
+    policies: ["operator"],
+    rights: builtInRights(["operator"]),
+  } as const;
+  app.get("/v1/feed", (_request, reply) => feed.attach(reply, caller, undefined));
+  await using _ = { [Symbol.asyncDispose]: () => app.close() };
+  const reader = followFeed(await app.listen({ port: 0, host: "127.0.0.1" }), "none");
+  await eventually("hello", () => reader.events[0]?.event === "hello");
+  problems = "none";
+  await eventually("it is announced", () =>
+    reader.topics().some((one) => typeof one !== "string" && one.topic === "problems"),
+  );
+  await reader.stop();
+});
 
 test("a feed ends with its connection", async () => {
   await using folder = await tempFolder();
