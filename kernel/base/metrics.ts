@@ -28,6 +28,9 @@ export interface MetricOptions {
   readonly labelNames?: readonly string[];
 }
 
+/** `text`: Prometheus 0.0.4, for every reader. `openmetrics`: OpenMetrics 1.0.0, which ends with `# EOF`. */
+export type ExpositionFormat = "text" | "openmetrics";
+
 /** Metric names are shared by a process: asking again for a known name returns the same metric. */
 export interface Metrics {
   counter(options: MetricOptions): Family<CounterChild>;
@@ -36,8 +39,8 @@ export interface Metrics {
     options: MetricOptions & { across?: "min" | "max"; collect?: (family: Family<GaugeChild>) => void },
   ): Family<GaugeChild>;
   histogram(options: MetricOptions & { buckets: readonly number[] }): Family<HistogramChild>;
-  /** The exposition text of everything, and its content type. */
-  expose(): Promise<{ contentType: string; text: string }>;
+  /** The exposition text of everything, and its content type. Absent: `text`. */
+  expose(format?: ExpositionFormat): Promise<{ contentType: string; text: string }>;
   /** All values, for another process that exposes them together with its own. */
   values(): Promise<MetricValues>;
   /** From now on `expose` combines the values of other processes with its own. */

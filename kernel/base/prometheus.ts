@@ -8,8 +8,9 @@ import {
   Registry,
   type MetricObjectWithValues,
   type MetricValue,
+  type RegistryContentType,
 } from "prom-client";
-import type { MetricOptions, Metrics, MetricValues } from "./metrics.ts";
+import type { ExpositionFormat, MetricOptions, Metrics, MetricValues } from "./metrics.ts";
 
 /** The library's own shape of what `MetricValues` carries. */
 type LibraryValues = MetricObjectWithValues<MetricValue<string>>;
@@ -30,6 +31,16 @@ function own(values: readonly LibraryValues[]): MetricValues {
   return values.map((metric) => (metric.aggregator === "omit" ? { ...metric, aggregator: "first" } : metric));
 }
 
+/**
+ * In OpenMetrics the family of a counter has no suffix, and the library adds `_total` to its samples.
+ * @see OpenMetrics 1.0.0, "Counter"
+ */
+function withFamilyNames(values: MetricValues): MetricValues {
+  return values.map((metric) =>
+    String(metric.type) === "counter" ? { ...metric, name: metric.name.replace(/_total$/, "") } : metric,
+  );
+}
+
 /** The library only reads the value, although its types allow writing. */
 function mutable(values: readonly MetricValues[]): LibraryValues[][] {
   return values.map((one) => [...one] as LibraryValues[]);
@@ -45,6 +56,18 @@ function arrayBuffersGauge(registry: Registry): void {
   });
 }
 
+/** Gauges of the library that promtool rejects, because `_total` is for counters. Those by type say the same. */
+const MISNAMED_GAUGES = [
+  "nodejs_active_handles_total",
+  "nodejs_active_requests_total",
+  "nodejs_active_resources_total",
+] as const;
+
+const CONTENT_TYPES = {
+  text: Registry.PROMETHEUS_CONTENT_TYPE,
+  openmetrics: Registry.OPENMETRICS_CONTENT_TYPE,
+} as const satisfies Record<ExpositionFormat, string>;
+
 /**
  * Metrics over a separate prom-client registry, so that two servers in one process do not mix. With `process`, also the usual process
  * metrics: CPU, memory, garbage collection and event loop.
@@ -53,6 +76,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   const registry = new Registry();
   if (options.process) {
     collectDefaultMetrics({ register: registry });
+    for (const name of MISNAMED_GAUGES) registry.removeSingleMetric(name);
     arrayBuffersGauge(registry);
   }
   const known = new Map<string, unknown>();
@@ -84,13 +108,15 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
       }),
     histogram: (options) =>
       once(options.name, () => new Histogram({ ...base(options), buckets: [...options.buckets] })),
-    async expose() {
+    async expose(format = "text") {
+      const contentType = CONTENT_TYPES[format];
       const all = others ? await others() : [];
-      const text =
-        all.length === 0
-          ? await registry.metrics()
-          : await AggregatorRegistry.aggregate(mutable([own(await registry.getMetricsAsJSON()), ...all])).metrics();
-      return { contentType: registry.contentType, text };
+      if (all.length === 0 && format === "text") return { contentType, text: await registry.metrics() };
+      const named = format === "openmetrics" ? withFamilyNames : (values: MetricValues) => values;
+      const values = mutable([own(await registry.getMetricsAsJSON()), ...all].map(named));
+      const combined: Registry<RegistryContentType> = AggregatorRegistry.aggregate(values);
+      combined.setContentType(contentType);
+      return { contentType, text: await combined.metrics() };
     },
     values: () => registry.getMetricsAsJSON(),
     join: (given) => void (others = given),

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
 import type { Host } from "#base";
+import { metricsFormat } from "./metrics-format.ts";
 import { HttpErrors } from "./problem.ts";
 
 export interface OperationsOptions {
@@ -51,11 +52,15 @@ export function registerOperations(app: FastifyInstance, host: Host, options: Op
     "/metrics",
     {
       config: { action: options.guardMetrics ? "operations:read" : "open" },
-      schema: { tags: ["operations"], summary: "Prometheus metrics", produces: ["text/plain"] },
+      schema: {
+        tags: ["operations"],
+        summary: "Prometheus metrics",
+        produces: ["text/plain", "application/openmetrics-text"],
+      },
     },
-    async (_request, reply) => {
-      const { contentType, text } = await host.metrics.expose();
-      return reply.type(contentType).send(text);
+    async (request, reply) => {
+      const { contentType, text } = await host.metrics.expose(metricsFormat(request.headers.accept));
+      return reply.header("vary", "accept").type(contentType).send(text);
     },
   );
 }

@@ -1,5 +1,9 @@
-/** The two /metrics of a process that is control plane and agent. */
+/** The two /metrics of a process that is control plane and agent: what each exposes, and that Prometheus's own checker accepts it. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text as textOf } from "node:stream/consumers";
 import { expect, test } from "vitest";
+import { createMetrics } from "#base/prometheus";
 import { createServer } from "#server";
 import { loadSettings } from "#settings";
 import { testHost } from "../kit/host.ts";
@@ -30,4 +34,40 @@ test("the API and the agent of one process count nothing twice, and each exposes
   expect(api.filter((series) => /posthouse_agent_|server="agent"/.test(series))).toEqual([]);
   expect([...agent].filter((series) => /posthouse_registry_|server="api"/.test(series))).toEqual([]);
   expect(agent).toContain("posthouse_agent_connected");
+});
+
+/** What `promtool check metrics` prints about an exposition, and its exit code. */
+async function promtoolCheck(exposition: string) {
+  const child = spawn("promtool", ["check", "metrics"], { stdio: "pipe" });
+  child.stdin.end(exposition);
+  const [out, errors, [code]] = await Promise.all([textOf(child.stdout), textOf(child.stderr), once(child, "close")]);
+  return { code: code as number, output: `${out}${errors}` };
+}
+
+test("promtool has no objection to the metrics of any role, and the names are the same in both formats", async () => {
+  await using folder = await tempFolder();
+  const flags = { data: folder.path, store: "memory", port: "0", agentPort: "0", gatewayPort: "0", dns: "off" };
+  const { values } = loadSettings({ environment: {}, flags });
+  // The metrics of the process itself are part of what is checked.
+  const { metrics: _silent, ...given } = testHost();
+  await using server = await createServer({ ...given, metrics: createMetrics({ process: true }) }, values);
+  for (const base of [server.addresses.controlApi, server.addresses.agent]) {
+    await fetch(`${base}/livez`);
+    const plain = await fetch(`${base}/metrics`);
+    expect(plain.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+    expect(plain.headers.get("vary")).toContain("accept");
+    const plainText = await plain.text();
+    expect(await promtoolCheck(plainText)).toEqual({ code: 0, output: "" });
+    const open = await fetch(`${base}/metrics`, { headers: { accept: "application/openmetrics-text;version=1.0.0" } });
+    expect(open.headers.get("content-type")).toBe("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    const openText = await open.text();
+    expect(openText).toMatch(/\n# EOF\n$/);
+    // OpenMetrics: the family of a counter has no suffix, and its samples have it.
+    expect(openText).toContain("# TYPE posthouse_health_probes counter");
+    expect(openText).toContain("\nposthouse_health_probes_late_total 0\n");
+    const names = (exposition: string) =>
+      new Set([...exposition.matchAll(/^([a-z_]\w*)[ {]/gm)].map(([, name]) => name));
+    expect(names(openText)).toEqual(names(plainText));
+  }
+  expect(await promtoolCheck("# HELP a_total A.\n# TYPE a_total gauge\na_total 1\n")).toMatchObject({ code: 3 });
 });
