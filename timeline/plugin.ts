@@ -41,6 +41,16 @@ export function timelinePlugin(untyped: FastifyInstance, { timeline, feed, probl
           {
             namespace: Namespace,
             kind: Type.Optional(Type.Array(ChangeKindName, { maxItems: 32, description: "Only these kinds." })),
+            service: Type.Optional(
+              Type.String({
+                maxLength: 253,
+                description: "Only instances of this service, and config of the app with this name.",
+              }),
+            ),
+            since: Type.Optional(
+              Type.String({ format: "date-time", description: "Only changes at this time or later." }),
+            ),
+            until: Type.Optional(Type.String({ format: "date-time", description: "Only changes before this time." })),
             before: Type.Optional(
               Type.String({ maxLength: 512, description: "Only changes older than this one, by its id." }),
             ),
@@ -59,8 +69,8 @@ export function timelinePlugin(untyped: FastifyInstance, { timeline, feed, probl
       },
     },
     (request) => {
-      const { namespace, kind, before, limit = CHANGES_LISTED } = request.query;
-      return timeline.list(principalOf(request), { namespace, kinds: kind, before, limit });
+      const { kind, limit = CHANGES_LISTED, ...rest } = request.query;
+      return timeline.list(principalOf(request), { ...rest, kinds: kind, limit });
     },
   );
 

@@ -3,7 +3,7 @@
  * member removes the oldest entries of the log beyond its number; their age is limited by their lease.
  */
 import { AppError, decodeJson, firstIndexWhere, messageOf, type Host } from "#base";
-import { CHANGES_MAX, CHANGES_PREFIX, type StoredChange } from "#changes";
+import { changeId, CHANGES_MAX, CHANGES_PREFIX, type StoredChange } from "#changes";
 import { maySee, type Principal } from "#http";
 import { type Store, type StoreEntry, TXN_OPS_MAX, View } from "#store";
 import { TimelineErrors, type Change, type ChangeKind, type ChangeList } from "./api.ts";
@@ -29,6 +29,12 @@ export interface ChangeQuery {
   readonly before?: string | undefined;
   readonly namespace?: string | undefined;
   readonly kinds?: readonly ChangeKind[] | undefined;
+  /** Instances of this service, and config of the app with its name. */
+  readonly service?: string | undefined;
+  /** Only changes at this time or later, in RFC 3339. */
+  readonly since?: string | undefined;
+  /** Only changes before this time, in RFC 3339. */
+  readonly until?: string | undefined;
 }
 
 export class Timeline {
@@ -74,21 +80,26 @@ export class Timeline {
   }
 
   /** The newest changes that the caller may see. @throws TIMELINE_CURSOR_INVALID */
-  list(principal: Principal, { limit, before, namespace, kinds }: ChangeQuery): ChangeList {
+  list(principal: Principal, { limit, before, namespace, kinds, service, since, until }: ChangeQuery): ChangeList {
     if (before !== undefined && !CURSOR.test(before)) {
       throw TimelineErrors.CURSOR_INVALID(
         `"${before}" is not the id of a change. Pass the value of "next", or no "before".`,
       );
     }
     const all = this.#all();
-    const end =
-      before === undefined ? all.length : firstIndexWhere(all.length, (index) => (all[index] as Entry).id >= before);
+    const indexOf = (id: string) => firstIndexWhere(all.length, (index) => (all[index] as Entry).id >= id);
+    const start = since === undefined ? 0 : indexOf(changeId(Date.parse(since), ""));
+    const end = Math.min(
+      before === undefined ? all.length : indexOf(before),
+      until === undefined ? all.length : indexOf(changeId(Date.parse(until), "")),
+    );
     const changes: Change[] = [];
-    for (let index = end - 1; index >= 0; index--) {
+    for (let index = end - 1; index >= start; index--) {
       const entry = all[index] as Entry;
       const row = kindRow(entry.kind);
       if (!row || !maySee(principal, row.action, entry.subject)) continue;
       if (namespace !== undefined && (entry.subject.namespace ?? namespace) !== namespace) continue;
+      if (service !== undefined && (entry.subject.service ?? entry.subject.app) !== service) continue;
       if (kinds !== undefined && !kinds.includes(entry.kind)) continue;
       if (changes.length === limit) return { changes, next: (changes.at(-1) as Change).id };
       changes.push({ ...entry, text: row.text(entry) });

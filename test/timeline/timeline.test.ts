@@ -78,6 +78,31 @@ test("releases, rollbacks, tokens and instances are one list, newest first, with
   });
 });
 
+test("changes are narrowed to a service with its config, and to a time", async () => {
+  await using control = await withControl();
+  await control.call("PUT", INSTANCE, TTL);
+  await control.call("PUT", "/v1/services/other/instances/two", TTL);
+  await control.call("POST", `${SET}/releases`, value("1"));
+  await control.call("POST", "/v1/config/default/other/main/releases", value("1"));
+  const web = ["config-released", "instance-registered"];
+  const kindsOf = async (query: string) => (await changesOf(control, query)).changes.map(({ kind }) => kind);
+  await eventually("both services are listed", async () => {
+    return (await kindsOf("?service=web")).length === 2 && (await kindsOf("?service=other")).length === 2;
+  });
+  expect(await kindsOf("?service=web")).toEqual(web);
+  expect(await kindsOf("?service=nothing")).toEqual([]);
+  const { changes } = await changesOf(control);
+  const middle = (changes[1] as ChangeList["changes"][number]).at;
+  const [from, until] = await Promise.all([
+    changesOf(control, `?since=${encodeURIComponent(middle)}`),
+    changesOf(control, `?until=${encodeURIComponent(middle)}`),
+  ]);
+  expect(from.changes).toEqual(changes.filter(({ at }) => at >= middle));
+  expect(until.changes).toEqual(changes.filter(({ at }) => at < middle));
+  expect(until.changes.length).toBeGreaterThan(0);
+  expect((await control.call("GET", "/v1/changes?since=yesterday")).status).toBe(400);
+});
+
 test("a reader sees no tokens, and a limited one only its namespace and apps", async () => {
   await using control = await withControl();
   await control.call("POST", `${SET}/releases`, value("1"));
