@@ -185,6 +185,16 @@ export const Instance = Type.Object({
 });
 export type Instance = Static<typeof Instance>;
 
+/** One target of Prometheus's HTTP service discovery. */
+export const ScrapeTarget = Type.Object({
+  targets: Type.Array(Type.String({ description: "Address and port to scrape: one." })),
+  labels: Type.Record(Type.String(), Type.String(), {
+    description: "__scheme__, __metrics_path__, and facts of the instance as __meta_posthouse_ labels.",
+  }),
+});
+export type ScrapeTarget = Static<typeof ScrapeTarget>;
+export const ScrapeTargetList = Type.Array(ScrapeTarget);
+
 /** Instances are reported unchanged. This flag says that implausibly few of them are healthy. */
 const PanicFlag = {
   panic: Type.Boolean({

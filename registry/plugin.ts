@@ -6,6 +6,7 @@ import { discoveryRoute } from "./routes/discovery.ts";
 import { healthRoutes, historyRoute } from "./routes/health.ts";
 import { batchRoute, deregistrationRoute, registrationRoutes } from "./routes/instances.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
+import { scrapeTargetsRoute } from "./routes/scrape-targets.ts";
 import { policyRoutes, serviceRoutes } from "./routes/services.ts";
 import { sessionRoutes, type SessionOpener } from "./routes/sessions.ts";
 import { watcherRoutes, watchRoute } from "./routes/watches.ts";
@@ -19,6 +20,7 @@ export function registryPlugin(
   policyRoutes(app, registry);
   batchRoute(app, registry);
   discoveryRoute(app, registry);
+  scrapeTargetsRoute(app, registry);
   registrationRoutes(app, registry);
   deregistrationRoute(app, { registry, drains });
   lifecycleRoutes(app, { registry, drains });

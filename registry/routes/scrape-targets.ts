@@ -1,0 +1,66 @@
+/** The route that gives Prometheus the instances to scrape. */
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { FastifyInstance } from "fastify";
+import { Type } from "typebox";
+import { isHealthy } from "#health/core";
+import { maySee, principalOf } from "#http";
+import { Filter, type Instance, Name, Namespace, ScrapeTargetList } from "../api.ts";
+import { scrapeTargetOf } from "../core/scrape-targets.ts";
+import { parseFilter } from "../core/selector.ts";
+import type { Registry } from "../registry.ts";
+import { LIST, READ, revisionOf, TAGS } from "./request.ts";
+
+const ScrapeTargetsQuery = Type.Object(
+  {
+    namespace: Type.Optional(Type.Unsafe<string>({ ...Namespace, description: "Only this namespace. Absent: all." })),
+    service: Type.Optional(Type.Array(Name, { maxItems: 64, description: "Only these services." })),
+    tag: Type.Optional(
+      Type.Array(Type.String({ maxLength: 128 }), {
+        maxItems: 64,
+        description: "Only instances with all of these tags.",
+      }),
+    ),
+    filter: Type.Optional(Filter),
+    healthy: Type.Optional(
+      Type.Boolean({
+        description:
+          "true: only instances that are serving and passing or warning. Absent: all, since metrics of failing instances explain a failure.",
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export function scrapeTargetsRoute(untyped: FastifyInstance, registry: Registry): void {
+  untyped.withTypeProvider<TypeBoxTypeProvider>().get(
+    "/v1/sd/prometheus",
+    {
+      config: LIST,
+      schema: {
+        tags: TAGS,
+        summary: "List the instances as scrape targets for the HTTP service discovery of Prometheus",
+        querystring: ScrapeTargetsQuery,
+        response: { 200: ScrapeTargetList },
+      },
+    },
+    (request) => {
+      revisionOf(registry);
+      const { namespace, service, tag = [], filter, healthy } = request.query;
+      const principal = principalOf(request);
+      const { catalog } = registry;
+      const matches = filter === undefined ? () => true : parseFilter(filter);
+      const isWanted = (instance: Instance) =>
+        tag.every((wanted) => instance.tags.includes(wanted)) &&
+        (healthy === undefined || isHealthy(instance) === healthy) &&
+        matches(instance);
+      return catalog
+        .services(namespace)
+        .filter(
+          (name) => (service === undefined || service.includes(name.service)) && maySee(principal, READ.action, name),
+        )
+        .flatMap((name) => catalog.instances(name.namespace, name.service))
+        .filter(isWanted)
+        .map(scrapeTargetOf);
+    },
+  );
+}
