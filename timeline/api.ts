@@ -18,6 +18,14 @@ export const ChangeList = Type.Object({
 });
 export type ChangeList = Static<typeof ChangeList>;
 
+/** What a reader of changes may ask for. */
+export interface ChangeQueryParameters {
+  readonly since?: string | undefined;
+  readonly until?: string | undefined;
+  readonly service?: string | undefined;
+  readonly limit?: number | undefined;
+}
+
 export const Severity = Type.Union([Type.Literal("critical"), Type.Literal("warning")], {
   description: "critical: requests fail or are about to · warning: something needs attention.",
 });

@@ -16,6 +16,12 @@ export const OPERATION_VERBS: readonly VerbRow[] = [
     load: () => import("../verbs/top.ts"),
   },
   {
+    path: "timeline",
+    group: LOOK,
+    summary: "list what changed, the newest first, such as before an incident",
+    load: () => import("../verbs/timeline.ts"),
+  },
+  {
     path: "doctor",
     group: LOOK,
     summary: "look for problems of this host and of the server, and say what to do",

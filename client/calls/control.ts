@@ -6,7 +6,7 @@ import { configCalls, type ConfigCalls } from "./config.ts";
 import { deviceLoginCalls } from "./device-logins.ts";
 import { identityCalls } from "./identity.ts";
 import { lockCalls, type LockCalls } from "./locks.ts";
-import { gatewayCalls, quotaCalls, systemCalls, trafficCalls } from "./others.ts";
+import { gatewayCalls, quotaCalls, systemCalls, timelineCalls, trafficCalls } from "./others.ts";
 import { registryCalls, type RegistryCalls } from "./registry.ts";
 import { serviceRuleCalls } from "./service-rules.ts";
 
@@ -20,6 +20,7 @@ export interface ControlCalls {
   readonly quotas: ReturnType<typeof quotaCalls>;
   readonly gateway: ReturnType<typeof gatewayCalls>;
   readonly system: ReturnType<typeof systemCalls>;
+  readonly timeline: ReturnType<typeof timelineCalls>;
   readonly traffic: ReturnType<typeof trafficCalls>;
   readonly serviceRules: ReturnType<typeof serviceRuleCalls>;
 }
@@ -37,6 +38,7 @@ export function controlCalls(host: Host, options: ClientOptions): ControlCalls {
     quotas: quotaCalls(caller),
     gateway: gatewayCalls(caller),
     system: systemCalls(caller),
+    timeline: timelineCalls(caller),
     traffic: trafficCalls(caller),
     serviceRules: serviceRuleCalls(caller),
   };

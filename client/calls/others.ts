@@ -1,5 +1,6 @@
 /** Calls about shared limits, and how gateways handle a request. */
 import type { ExplainAnswer, ExplainRequest, GatewayCheckAnswer, GatewayCheckRequest, RouteList } from "#gateway/api";
+import type { ChangeList, ChangeQueryParameters } from "#timeline/api";
 import type { TrafficReport } from "#traffic/api";
 import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
 import { enc, type Caller, type CallOptions } from "./caller.ts";
@@ -44,6 +45,19 @@ export function trafficCalls(caller: Caller) {
   return {
     report: (namespace: string, body: TrafficReport, options: CallOptions = {}) =>
       caller.call<void>("POST", `/v1/traffic?namespace=${enc(namespace)}`, body, options),
+  };
+}
+
+/** Recent changes. */
+export function timelineCalls(caller: Caller) {
+  return {
+    /** Lists changes, the newest first. */
+    changes: (query: ChangeQueryParameters = {}, options: CallOptions = {}) => {
+      const given = Object.entries(query).flatMap(([name, value]) =>
+        value === undefined ? [] : [`${name}=${enc(String(value))}`],
+      );
+      return caller.call<ChangeList>("GET", `/v1/changes?${given.join("&")}`, undefined, options);
+    },
   };
 }
 

@@ -5,7 +5,7 @@
 import type { Instance, ScrapeTarget } from "../api.ts";
 
 /** Metadata that says how an instance is scraped, if not at its own port, by HTTP, at `/metrics`. */
-export const SCRAPE_METADATA = {
+const SCRAPE_METADATA = {
   port: "prometheus.port",
   path: "prometheus.path",
   scheme: "prometheus.scheme",

@@ -24,7 +24,7 @@ const ScrapeTargetsQuery = Type.Object(
     healthy: Type.Optional(
       Type.Boolean({
         description:
-          "true: only instances that are serving and passing or warning. Absent: all, since metrics of failing instances explain a failure.",
+          "true: only instances that are serving and passing or warning. Absent: all, since failing instances have metrics, too.",
       }),
     ),
   },

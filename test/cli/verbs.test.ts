@@ -48,6 +48,8 @@ test.each([
   ["health orders orders-1", ["OUTPUT", "all well"]],
   ["members", ["ID", "yes"]],
   ["agents", ["AGENT", "host-1", "orders"]],
+  ["timeline --since 10m", ["KIND", "token-issued", "instance-registered"]],
+  ["timeline --since 2h --service orders --limit 5", ["CHANGE", "instance-registered"]],
   ["tokens", ["NAME", "operator"]],
 ])("posthouse %s", async (line, words) => {
   const { code, out, err } = await posthouse(line);
@@ -56,7 +58,7 @@ test.each([
 });
 
 test("an empty listing says so on standard error, and is an empty document for programs", async () => {
-  for (const line of ["locks", "rollouts", "gateways", "services --namespace other"]) {
+  for (const line of ["timeline --before 1d", "locks", "rollouts", "gateways", "services --namespace other"]) {
     expect(await posthouse(line)).toMatchObject({
       code: 0,
       out: "",

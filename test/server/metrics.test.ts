@@ -36,7 +36,7 @@ test("the API and the agent of one process count nothing twice, and each exposes
   expect(agent).toContain("posthouse_agent_connected");
 });
 
-/** What `promtool check metrics` prints about an exposition, and its exit code. */
+/** The output and exit code of `promtool check metrics` for an exposition. */
 async function promtoolCheck(exposition: string) {
   const child = spawn("promtool", ["check", "metrics"], { stdio: "pipe" });
   child.stdin.end(exposition);
