@@ -17,6 +17,7 @@ export class Client implements ControlCalls {
   readonly quotas: ControlCalls["quotas"];
   readonly gateway: ControlCalls["gateway"];
   readonly system: ControlCalls["system"];
+  readonly timeline: ControlCalls["timeline"];
   readonly traffic: ControlCalls["traffic"];
   readonly serviceRules: ControlCalls["serviceRules"];
 
@@ -32,6 +33,7 @@ export class Client implements ControlCalls {
     this.quotas = calls.quotas;
     this.gateway = calls.gateway;
     this.system = calls.system;
+    this.timeline = calls.timeline;
     this.traffic = calls.traffic;
     this.serviceRules = calls.serviceRules;
   }
