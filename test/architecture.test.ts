@@ -51,6 +51,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#sidecar/api",
     "#traffic/api",
     "#flags/core",
+    "#timeline/api",
   ],
   "kernel/changes": ["#base", "#store"],
   "kernel/access": [
@@ -190,6 +191,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#settings",
     "#settings/control",
     "#demo",
+    "#timeline/api",
   ],
 };
 

@@ -18,7 +18,7 @@ export const ChangeList = Type.Object({
 });
 export type ChangeList = Static<typeof ChangeList>;
 
-/** What a reader of changes may ask for. */
+/** The query of a list of changes. */
 export interface ChangeQueryParameters {
   readonly since?: string | undefined;
   readonly until?: string | undefined;

@@ -1,5 +1,6 @@
 /** `posthouse timeline`: recent changes, the newest first, such as those before an incident. */
 import { type Command, InvalidArgumentError } from "commander";
+import { own } from "#base";
 import type { Change, ChangeQueryParameters } from "#timeline/api";
 import { defineListing } from "../listing.ts";
 import { countOption, withExamples } from "../options.ts";
@@ -14,7 +15,7 @@ const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
 /** Parses a time: RFC 3339, or how long ago, such as 10m. */
 function timeOption(text: string): string {
   const [, count, unit] = AGO.exec(text) ?? [];
-  const at = unit === undefined ? Date.parse(text) : Date.now() - Number(count) * (MS_OF[unit] as number);
+  const at = unit === undefined ? Date.parse(text) : Date.now() - Number(count) * (own(MS_OF, unit) ?? 0);
   const isTime = unit !== undefined || RFC_3339.test(text);
   if (isTime && at >= 0) return new Date(at).toISOString();
   throw new InvalidArgumentError("It must be a time such as 2026-12-30T16:05:00Z, or how long ago, such as 10m or 2h.");
