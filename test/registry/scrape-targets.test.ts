@@ -1,12 +1,14 @@
 /** Service discovery for Prometheus: the targets and their labels, what a caller may see, and a real Prometheus that follows them. */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { Instance } from "#registry/api";
-import { eventually, freePort, startCommand, tempFolder, type TestControl, withControl } from "#test/kit";
+import { eventually, freePort, projectRoot, startCommand, tempFolder, type TestControl, withControl } from "#test/kit";
+import { type GuideBlock, guideBlocks } from "../kit/guide.ts";
 import { scrapeTargetOf } from "../../registry/core/scrape-targets.ts";
 
 const INSTANCE: Instance = {
@@ -133,24 +135,20 @@ async function metricsService(name: string): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Settings of Prometheus: the services by discovery, and posthouse itself. Their paths and scheme come from labels. */
+/** The settings of docs/guides/observability.md with the addresses of this test, faster, and posthouse itself as a target. */
 function prometheusConfig(url: string, tokenFile: string): string {
-  // Prometheus 2.42 sends the bare token unless the type is given.
-  const authorization = { type: "Bearer", credentials_file: tokenFile };
-  return JSON.stringify({
-    global: { scrape_interval: "200ms", scrape_timeout: "200ms" },
-    scrape_configs: [
-      {
-        job_name: "services",
-        http_sd_configs: [{ url: `${url}/v1/sd/prometheus`, refresh_interval: "200ms", authorization }],
-        relabel_configs: [
-          { source_labels: ["__meta_posthouse_service"], target_label: "service" },
-          { source_labels: ["__meta_posthouse_instance"], target_label: "instance" },
-        ],
-      },
-      { job_name: "posthouse", static_configs: [{ targets: [new URL(url).host] }] },
-    ],
-  });
+  const guide = readFileSync(join(projectRoot, "docs/guides/observability.md"), "utf8");
+  const { text } = guideBlocks(guide).find(({ marker }) => marker === "prometheus") as GuideBlock;
+  const here = Object.entries({
+    "http://127.0.0.1:8500/": `${url}/`,
+    "/etc/prometheus/posthouse-token": tokenFile,
+    "refresh_interval: 10s": "refresh_interval: 200ms",
+  }).reduce((settings, [there, own]) => {
+    expect(settings).toContain(there);
+    return settings.replace(there, own);
+  }, text);
+  const itself = `  - job_name: posthouse\n    static_configs: [{ targets: ["${new URL(url).host}"] }]\n`;
+  return `global: { scrape_interval: 200ms, scrape_timeout: 200ms }\n${here}${itself}`;
 }
 
 test("a real Prometheus scrapes what is registered, and no longer what is gone", async () => {
@@ -161,7 +159,7 @@ test("a real Prometheus scrapes what is registered, and no longer what is gone",
   await register(control, "riders", "riders-1", await metricsService("riders"));
   const tokenFile = join(folder.path, "token");
   await writeFile(tokenFile, control.token);
-  const file = join(folder.path, "prometheus.json");
+  const file = join(folder.path, "prometheus.yaml");
   await writeFile(file, prometheusConfig(url, tokenFile));
   const address = `127.0.0.1:${await freePort()}`;
   const prometheus = startCommand("prometheus", [
