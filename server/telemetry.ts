@@ -5,6 +5,7 @@
 import { type Span as OtelSpan, SpanKind, SpanStatusCode, TraceFlags, context, trace } from "@opentelemetry/api";
 import { createTraceState, INVALID_SPAN_CONTEXT } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
+import { resourceFromAttributes } from "@opentelemetry/resources";
 import { NodeSDK } from "@opentelemetry/sdk-node";
 import { AlwaysOnSampler, BatchSpanProcessor, ParentBasedSampler } from "@opentelemetry/sdk-trace";
 import { isSampled, messageOf, passThroughTracer, type Host, type Span, type SpanContext, type Tracer } from "#base";
@@ -28,6 +29,15 @@ export interface Telemetry extends AsyncDisposable {
   readonly tracer: Tracer;
 }
 
+/** A version 4 UUID, since the conventions ask for one that is new with each process. */
+function instanceId({ random }: Host): string {
+  const bytes = Buffer.from(random.bytes(16));
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  const hex = bytes.toString("hex");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}
+
 const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL };
 
 export function startTelemetry(host: Host, { otlpUrl, sampleRatio, serviceName }: TelemetryOptions): Telemetry {
@@ -36,7 +46,7 @@ export function startTelemetry(host: Host, { otlpUrl, sampleRatio, serviceName }
     timeoutMillis: EXPORT_TIMEOUT_MS,
   });
   const sdk = new NodeSDK({
-    serviceName,
+    resource: resourceFromAttributes({ "service.name": serviceName, "service.instance.id": instanceId(host) }),
     autoDetectResources: false,
     instrumentations: [],
     sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
@@ -97,6 +107,7 @@ function wrap(span: OtelSpan, parent: SpanContext | undefined): Span {
     },
     recording: span.isRecording(),
     set: (name, value) => void span.setAttribute(name, value),
+    rename: (name) => void span.updateName(name),
     fail: (message) => void span.setStatus({ code: SpanStatusCode.ERROR, message }),
     end: () => span.end(),
   };

@@ -59,7 +59,7 @@ export function changedPlan(
     method: plan.method,
     body: "body" in changes ? changes.body : plan.body,
     request: (endpoint, span, attempt) => change(plan.request(endpoint, span, attempt)),
-    startSpan: (endpoint) => plan.startSpan(endpoint),
+    startSpan: () => plan.startSpan(),
   };
 }
 

@@ -65,7 +65,7 @@ export class Attempt implements AnswerSink {
     const { endpoint } = this;
     const { plan, caller } = this.#call;
     const { load } = endpoint;
-    this.#span = plan.startSpan(endpoint);
+    this.#span = plan.startSpan();
     this.#held = true;
     load.inFlight += 1;
     load.cluster.inFlight += 1;
@@ -101,7 +101,7 @@ export class Attempt implements AnswerSink {
     const sent = !body || body.whole || body.heldBack;
     if (!sent || hadMs < (forward.route.totalMs ?? Infinity) * OWN_SHARE_MIN) return;
     noteAnswer(this.endpoint.load, true, hadMs, nowMs);
-    this.#span?.fail("the route's time was up");
+    this.#failSpan("UPSTREAM_TIMEOUT", "the route's time was up");
     this.#outcome(0, nowMs);
   }
 
@@ -124,6 +124,11 @@ export class Attempt implements AnswerSink {
     if (this.#number > 1) load.cluster.retrying -= 1;
   }
 
+  #failSpan(type: string, reason: string): void {
+    this.#span?.set("error.type", type);
+    this.#span?.fail(reason);
+  }
+
   /** False: the answer is not for the client. */
   #answered(status: number, headers: readonly string[]): boolean {
     const { load } = this.endpoint;
@@ -137,6 +142,8 @@ export class Attempt implements AnswerSink {
     load.cluster.gradient?.note(latencyMs, load.cluster.inFlight);
     if (!this.#judgedByTrailers) this.#outcome(outcome, nowMs);
     if (this.#span?.recording) this.#span.set("http.response.status_code", status);
+    // For a client, 4xx is an error, too. @see OpenTelemetry semantic conventions, HTTP span status
+    if (status >= 400) this.#failSpan(String(status), `status ${status}`);
     return this.#call.accepts(this, status, headers);
   }
 
@@ -199,7 +206,7 @@ export class Attempt implements AnswerSink {
 
   onError(error: UpstreamError): void {
     if (!this.#held) return;
-    this.#span?.fail(error.message);
+    this.#failSpan(error.error, error.message);
     this.#end();
     this.#transfer = undefined;
     const nowMs = this.#call.caller.host.clock.monotonic();

@@ -14,7 +14,7 @@ export interface CallPlan {
   /** Called once per try, because host, trace, remaining time and the number of the try (from 1) differ. */
   request(endpoint: Endpoint, span: Span | undefined, attempt: number): OutgoingRequest;
   /** Opens the span of one try; undefined: the trace is not sampled. */
-  startSpan(endpoint: Endpoint): Span | undefined;
+  startSpan(): Span | undefined;
 }
 
 export interface CallFailure {

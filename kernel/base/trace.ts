@@ -22,6 +22,8 @@ export interface Span {
   /** False when attributes are not recorded, so that callers can skip computing them. */
   readonly recording: boolean;
   set(name: string, value: string | number | boolean): void;
+  /** A better name, once the route is known. */
+  rename(name: string): void;
   /** Marks the span as failed, with the reason. */
   fail(reason: string): void;
   end(): void;
@@ -81,7 +83,7 @@ export function passThroughTracer(random: Random): Tracer {
         sampled: isSampled(options, () => false),
         ...(parent?.state ? { state: parent.state } : {}),
       };
-      return { context, recording: false, set() {}, fail() {}, end() {} };
+      return { context, recording: false, set() {}, rename() {}, fail() {}, end() {} };
     },
   };
 }

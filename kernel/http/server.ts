@@ -28,8 +28,9 @@ import { BODY_BYTES_DEFAULT, readJsonBodies } from "./body.ts";
 import { limitConnections } from "./connections.ts";
 import { isHeadTooLarge } from "./http2-limits.ts";
 import { knownPaths } from "./known-paths.ts";
-import { HttpErrors, sendProblem } from "./problem.ts";
+import { HttpErrors, refusalOf, sendProblem } from "./problem.ts";
 import { rawAnswer } from "./raw-answer.ts";
+import { setSpanAttributes, spanName } from "./span-attributes.ts";
 import type { AuditSink } from "./audit-hook.ts";
 import { type ListenerTls, serveTls, tlsFailures, tlsServerOptions } from "./tls.ts";
 
@@ -214,10 +215,8 @@ function observe(host: Host, app: FastifyInstance, server: string): void {
   // Hooks with a callback, because an async hook costs every request a promise and a turn of the microtask queue.
   app.addHook("onRequest", (request, reply, done) => {
     const parent = parseTraceparent(one(request.headers["traceparent"]), one(request.headers["tracestate"]));
-    const route = request.routeOptions.url ?? "none";
-    request.span = host.tracer.start(`${request.method} ${route}`, { kind: "server", parent });
-    request.span.set("http.request.method", request.method);
-    request.span.set("http.route", route);
+    request.span = host.tracer.start(spanName(request), { kind: "server", parent });
+    if (request.span.recording) setSpanAttributes(request.span, request);
     void reply.header("traceresponse", formatTraceparent(request.span.context));
     done();
   });
@@ -229,7 +228,10 @@ function observe(host: Host, app: FastifyInstance, server: string): void {
     time.observe(elapsedMs / 1000);
     const { span } = request;
     span?.set("http.response.status_code", status);
-    if (status >= 500) span?.fail(`status ${status}`);
+    if (status >= 500) {
+      span?.set("error.type", refusalOf(request)?.code ?? String(status));
+      span?.fail(`status ${status}`);
+    }
     span?.end();
     log.debug(
       {

@@ -10,23 +10,40 @@ interface ExportedSpan {
   readonly parentSpanId?: string;
   readonly name: string;
   readonly kind: number;
+  readonly attributes: ExportedAttribute[];
+}
+
+interface ExportedAttribute {
+  readonly key: string;
+  readonly value: { readonly stringValue?: string; readonly intValue?: number };
+}
+
+function attributesOf(attributes: readonly ExportedAttribute[]): Record<string, string | number | undefined> {
+  return Object.fromEntries(attributes.map(({ key, value }) => [key, value.stringValue ?? value.intValue]));
 }
 
 interface Collector extends AsyncDisposable {
   readonly url: string;
   readonly spans: ExportedSpan[];
+  /** Of each process that exported, by its `service.instance.id`. */
+  readonly resources: Map<unknown, Record<string, unknown>>;
 }
 
 /** Receives what an OpenTelemetry exporter sends as JSON. */
 async function collector(): Promise<Collector> {
   const spans: ExportedSpan[] = [];
+  const resources: Collector["resources"] = new Map();
   const server = createServer((incoming, response) => {
     const chunks: Buffer[] = [];
     incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
     incoming.on("end", () => {
       const body = JSON.parse(Buffer.concat(chunks).toString()) as {
-        resourceSpans: { scopeSpans: { spans: ExportedSpan[] }[] }[];
+        resourceSpans: { resource: { attributes: ExportedAttribute[] }; scopeSpans: { spans: ExportedSpan[] }[] }[];
       };
+      for (const { resource } of body.resourceSpans) {
+        const attributes = attributesOf(resource.attributes);
+        resources.set(attributes["service.instance.id"], attributes);
+      }
       for (const resource of body.resourceSpans) for (const scope of resource.scopeSpans) spans.push(...scope.spans);
       response.writeHead(200, { "content-type": "application/json" }).end("{}");
     });
@@ -36,6 +53,7 @@ async function collector(): Promise<Collector> {
   return {
     url: `http://127.0.0.1:${port}`,
     spans,
+    resources,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -84,7 +102,23 @@ test.for([
     // A call of the control API is a trace of its own, in the log under the same id.
     const apiTrace = "0af7651916cd43dd8448eb211c80319c";
     await call(`${api}/v1/services`, { token, headers: { traceparent: `00-${apiTrace}-${clientSpan}-01` } });
-    await eventually("the API's span", () => otlp.spans.some((span) => span.traceId === apiTrace));
+    const apiSpan = await eventually("the API's span", () => otlp.spans.find(({ traceId }) => traceId === apiTrace));
+    expect(apiSpan.name).toBe("GET /v1/services");
+    expect(attributesOf(apiSpan.attributes)).toEqual({
+      "http.request.method": "GET",
+      "http.route": "/v1/services",
+      "http.response.status_code": 200,
+      "url.scheme": "http",
+      "url.path": "/v1/services",
+      "server.address": "127.0.0.1",
+      "server.port": Number(new URL(api).port),
+      "client.address": "127.0.0.1",
+      "network.protocol.version": "1.1",
+    });
+    for (const [id, resource] of otlp.resources) {
+      expect(resource["service.name"]).toBe("posthouse");
+      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    }
     expect(posthouse.errors()).toContain(`"traceId":"${apiTrace}"`);
 
     let started = 0;

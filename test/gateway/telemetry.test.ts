@@ -8,11 +8,14 @@ import { expect, test } from "vitest";
 import { passThroughTracer, seededRandom, type SpanContext, type SpanKind, type Tracer } from "#base";
 import type { GatewayConfig } from "#gateway/api";
 import { eventually, testHost } from "#test/kit";
+import { RE2JS } from "re2js";
+import { routeTemplate, setGrpcAttributes } from "../../gateway/lanes/general/span-attributes.ts";
 import { authority } from "./certificates.ts";
+import publishedNames from "./semconv-attributes.json" with { type: "json" };
 import { instance, oneRoute, runGateway, sendRaw, upstream } from "./kit.ts";
 
 interface Recorded {
-  readonly name: string;
+  name: string;
   readonly kind: SpanKind;
   readonly parent: SpanContext | undefined;
   readonly context: SpanContext;
@@ -42,6 +45,7 @@ function recordingTracer(): Tracer & { spans: Recorded[] } {
         context,
         recording: true,
         set: (key, value) => void (span.set[key] = value),
+        rename: (better) => void (span.name = better),
         fail: (reason) => void (span.failed = reason),
         end: () => void (span.ended += 1),
       };
@@ -68,7 +72,89 @@ test("one trace runs from the client through the gateway to the service", async 
   const { headers } = service.requests[0] as (typeof service.requests)[number];
   expect(headers["traceparent"]).toBe(`00-0af7651916cd43dd8448eb211c80319c-${client.context.spanId}-01`);
   expect(headers["tracestate"]).toBe("a=1,b=2");
-  expect(server.set).toMatchObject({ "http.route": "orders", "http.response.status_code": 200, "url.path": "/x" });
+  const port = Number(new URL(running.url).port);
+  expect(server.name).toBe("GET /*");
+  expect(server.set).toEqual({
+    "http.request.method": "GET",
+    "http.route": "/*",
+    "http.response.status_code": 200,
+    "url.scheme": "http",
+    "url.path": "/x",
+    "server.address": "127.0.0.1",
+    "server.port": port,
+    "client.address": "127.0.0.1",
+    "network.peer.address": "127.0.0.1",
+    "network.protocol.version": "1.1",
+    "user_agent.original": "node",
+    "posthouse.route": "orders",
+  });
+  expect(client.name).toBe("GET");
+  expect(client.set).toEqual({
+    "http.request.method": "GET",
+    "http.response.status_code": 200,
+    "url.full": `http://127.0.0.1:${service.port}/x`,
+    "server.address": "127.0.0.1",
+    "server.port": service.port,
+    "network.protocol.version": "1.1",
+  });
+});
+
+/** Names that the conventions publish and do not deprecate. @see OpenTelemetry semantic conventions, HTTP spans */
+const PUBLISHED: ReadonlySet<string> = new Set(publishedNames);
+
+test("spans have published attributes only; a client's span fails from 400 on, a server's from 500 on", async () => {
+  await using service = await upstream((request, response) => {
+    if (request.url?.startsWith("/hang")) return;
+    response.statusCode = Number(/\d{3}/.exec(request.url ?? "")?.[0] ?? 200);
+    response.end();
+  });
+  const tracer = recordingTracer();
+  await using running = await runGateway(oneRoute(), [instance(service.port)], {}, { ...testHost(), tracer });
+  const spansOf = async (path: string, init?: RequestInit) => {
+    tracer.spans.length = 0;
+    await fetch(`${running.url}${path}`, init).catch(() => {});
+    await eventually(
+      "all spans ended",
+      () => tracer.spans.length > 1 && tracer.spans.every(({ ended }) => ended === 1),
+    );
+    for (const { set } of tracer.spans) {
+      const own = Object.keys(set).filter((name) => !name.startsWith("posthouse."));
+      expect(own.filter((name) => !PUBLISHED.has(name))).toEqual([]);
+    }
+    return tracer.spans as [Recorded, Recorded];
+  };
+  const [found, notFound] = await spansOf("/404?token=s3cret&page=2&flag");
+  expect([found.failed, found.set["error.type"], found.set["http.response.status_code"]]).toEqual([
+    undefined,
+    undefined,
+    404,
+  ]);
+  expect(found.set["url.query"]).toBe("token=REDACTED&page=REDACTED&REDACTED");
+  expect(notFound.failed).toBe("status 404");
+  expect(notFound.set["error.type"]).toBe("404");
+  expect(notFound.set["url.full"]).toBe(`http://127.0.0.1:${service.port}/404?token=REDACTED&page=REDACTED&REDACTED`);
+  const [broken, alsoBroken] = await spansOf("/500");
+  expect([broken.set["error.type"], alsoBroken.set["error.type"]]).toEqual(["500", "500"]);
+  expect([broken.failed, alsoBroken.failed]).toEqual(["status 500", "status 500"]);
+  // The client leaves before an answer: no status was sent.
+  const [left] = await spansOf("/hang", { signal: AbortSignal.timeout(200) });
+  expect(left.set).not.toHaveProperty(["http.response.status_code"]);
+  expect(left.set["error.type"]).toBe("GATEWAY_CLIENT_CLOSED");
+});
+
+test("a gRPC status is an attribute by name, and a regular expression is not a route's template", () => {
+  const set: Record<string, unknown> = {};
+  const span = { ...passThroughTracer(seededRandom(1)).start("x", { kind: "server" }) };
+  setGrpcAttributes({ ...span, set: (name, value) => void (set[name] = value) }, "14");
+  expect(set).toEqual({ "rpc.system.name": "grpc", "rpc.status_code": "UNAVAILABLE" });
+  setGrpcAttributes({ ...span, set: (name, value) => void (set[name] = value) }, "constructor");
+  expect(set["rpc.status_code"]).toBe("UNKNOWN");
+  expect(Object.keys(set).filter((name) => !PUBLISHED.has(name))).toEqual([]);
+  expect(routeTemplate({ kind: "exact", value: "/a" })).toBe("/a");
+  expect(routeTemplate({ kind: "prefix", value: "/" })).toBe("/*");
+  expect(routeTemplate({ kind: "template", value: "/users/{id}", parts: [] })).toBe("/users/{id}");
+  expect(routeTemplate({ kind: "regex", value: "/a+", head: "/a", regex: RE2JS.compile("/a+") })).toBeUndefined();
+  expect(routeTemplate(undefined)).toBeUndefined();
 });
 
 test.for<[string, GatewayConfig, string, string]>([

@@ -11,6 +11,7 @@ import type { Endpoint } from "../../core/balancing/endpoints.ts";
 import type { Forward, GatewaySnapshot, Refuse } from "../../core/decision/pipeline.ts";
 import type { CompiledRoute } from "../../core/routing/table.ts";
 import type { AccessLog } from "../access-log.ts";
+import { routeTemplate, setGrpcAttributes, setRequestAttributes } from "./span-attributes.ts";
 import { boundedMethod, NO_ROUTE, spanName, type GatewayMetrics } from "../telemetry.ts";
 
 /** Nothing outlives the request except the exchange itself. It uses the same snapshot from start to end. */
@@ -74,11 +75,10 @@ export class Exchange {
   }
 
   /** The span of one try. Undefined: the trace is not sampled, so its spans are never read. */
-  startTry({ authority }: Endpoint): Span | undefined {
+  startTry(): Span | undefined {
     if (!this.span.recording) return undefined;
     const span = this.#host.tracer.start(spanName(this.method), { kind: "client", parent: this.span.context });
     span.set("http.request.method", this.method);
-    span.set("server.address", authority);
     return span;
   }
 
@@ -96,7 +96,7 @@ export class Exchange {
     // If no answer was sent, the status is that of a client that disconnected.
     const shown =
       !complete && this.flag === GATEWAY_FLAGS.CLIENT_CLOSED ? GatewayErrors.CLIENT_CLOSED.status : this.status;
-    const { route, span } = this;
+    const { route } = this;
     const { method } = this.raw;
     const seconds = (this.#host.clock.monotonic() - this.startedMs) / 1000;
     this.#metrics.inFlight.dec();
@@ -105,20 +105,10 @@ export class Exchange {
     const isRefused = this.refusal !== undefined;
     this.#metrics.traffic.note({ route, status: shown, latencyMs: seconds * 1000, isRefused, endpoint });
     if (this.flag) this.#metrics.refusal(this.flag);
-    if (span.recording) {
-      span.set("http.request.method", this.method);
-      if (this.method !== method) span.set("http.request.method_original", method);
-      span.set("http.route", route);
-      span.set("url.path", this.path);
-      span.set("http.response.status_code", shown);
-      if (this.#grpcStatus !== undefined) span.set("rpc.grpc.status_code", this.#grpcStatus);
-      if (this.flag) span.set("posthouse.flag", this.flag);
-    }
-    if (shown >= 500) span.fail(this.refusal?.code ?? `status ${shown}`);
-    span.end();
+    this.#endSpan(shown);
     const { flag } = this;
     const fields = {
-      traceId: span.context.traceId,
+      traceId: this.span.context.traceId,
       method,
       route,
       path: this.path,
@@ -129,5 +119,31 @@ export class Exchange {
       durationMs: Math.round(seconds * 1e6) / 1e3,
     };
     this.#log.request(fields);
+  }
+
+  #endSpan(shown: number): void {
+    const { span, flag } = this;
+    const code = this.refusal?.code;
+    if (shown >= 500) span.fail(code ?? `status ${shown}`);
+    if (span.recording) {
+      const { method } = this.raw;
+      span.set("http.request.method", this.method);
+      if (this.method !== method) span.set("http.request.method_original", method);
+      const compiled = this.forward?.route ?? this.answeredBy ?? this.refusal?.route;
+      const template = routeTemplate(compiled?.path);
+      if (template !== undefined) {
+        span.set("http.route", template);
+        span.rename(`${spanName(this.method)} ${template}`);
+      }
+      if (compiled) span.set("posthouse.route", compiled.name);
+      setRequestAttributes(span, this.raw, this.head);
+      // Without an answer, no status was sent.
+      if (this.status > 0) span.set("http.response.status_code", this.status);
+      if (shown >= 500) span.set("error.type", code ?? String(shown));
+      else if (flag === GATEWAY_FLAGS.CLIENT_CLOSED) span.set("error.type", GatewayErrors.CLIENT_CLOSED.code);
+      if (this.#grpcStatus !== undefined) setGrpcAttributes(span, this.#grpcStatus);
+      if (flag) span.set("posthouse.flag", flag);
+    }
+    span.end();
   }
 }

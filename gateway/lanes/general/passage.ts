@@ -21,6 +21,7 @@ import { bodyLimits } from "./body-limits.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
 import type { Exchange } from "./exchange.ts";
 import { isMisread, refuseHttp2Only, switchProblem, type Handshake } from "./handshake.ts";
+import { setTryAttributes } from "./span-attributes.ts";
 import { outgoingRequest, outgoingTrailers } from "./outgoing-request.ts";
 import type { LaneParts } from "../parts.ts";
 import { BodyPace } from "./pace.ts";
@@ -144,11 +145,13 @@ export class Passage implements CallSink, CallPlan, DownstreamListener, TimeLimi
       isHandshake: this.#handshake !== undefined,
     };
     const context = span?.context ?? exchange.span.context;
-    return outgoingRequest(parts, { endpoint, context, attempt, timeLeft: this.#limits.left() });
+    const request = outgoingRequest(parts, { endpoint, context, attempt, timeLeft: this.#limits.left() });
+    if (span?.recording) setTryAttributes(span, { request, endpoint, attempt });
+    return request;
   }
 
-  startSpan(endpoint: Endpoint): Span | undefined {
-    return this.exchange.startTry(endpoint);
+  startSpan(): Span | undefined {
+    return this.exchange.startTry();
   }
 
   /**

@@ -1,0 +1,89 @@
+/**
+ * Attributes of a request's spans. Test data in test/vectors has the published names.
+ * @see OpenTelemetry semantic conventions for HTTP spans (stable) and RPC attributes
+ */
+import type { Span } from "#base";
+import type { Endpoint } from "../../core/balancing/endpoints.ts";
+import type { PathPattern } from "../../core/paths/path-pattern.ts";
+import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../../core/request/head.ts";
+import type { OutgoingRequest } from "../../upstream/transfer.ts";
+
+/** The query that a span shows: the names, since values may be secrets. */
+const REDACTED = "REDACTED";
+/** Characters of a path or a query that a span shows. Longer ones are cut, since a client chooses them. */
+const URL_CHARS_MAX = 2_048;
+
+/** The names of gRPC's status codes, by number. @see gRPC, "Status codes and their use" */
+const GRPC_STATUS_NAMES = [
+  "OK",
+  "CANCELLED",
+  "UNKNOWN",
+  "INVALID_ARGUMENT",
+  "DEADLINE_EXCEEDED",
+  "NOT_FOUND",
+  "ALREADY_EXISTS",
+  "PERMISSION_DENIED",
+  "RESOURCE_EXHAUSTED",
+  "FAILED_PRECONDITION",
+  "ABORTED",
+  "OUT_OF_RANGE",
+  "UNIMPLEMENTED",
+  "INTERNAL",
+  "UNAVAILABLE",
+  "DATA_LOSS",
+  "UNAUTHENTICATED",
+] as const;
+
+/** The template that a route matches; undefined: it has none, as a regular expression is not one. */
+export function routeTemplate(path: PathPattern | undefined): string | undefined {
+  if (path === undefined || path.kind === "regex") return undefined;
+  return path.kind === "prefix" ? `${path.value.replace(/\/$/, "")}/*` : path.value;
+}
+
+/** The facts of the client's request. */
+export function setRequestAttributes(span: Span, raw: RawHead, head: RequestHead | BadHead): void {
+  span.set("network.protocol.version", raw.version);
+  span.set("network.peer.address", raw.peer);
+  span.set("url.scheme", raw.scheme);
+  if (isBadHead(head)) return span.set("url.path", "");
+  span.set("url.path", head.path.slice(0, URL_CHARS_MAX));
+  if (head.query.length > 1) span.set("url.query", shownQuery(head.query.slice(1)));
+  span.set("client.address", head.client);
+  span.set("server.address", head.host.replaceAll(/[[\]]/g, ""));
+  span.set("server.port", portOf(head.authority) ?? (head.scheme === "https" ? 443 : 80));
+  const [agent] = head.header("user-agent");
+  if (agent !== undefined) span.set("user_agent.original", agent.slice(0, URL_CHARS_MAX));
+}
+
+/** The facts of one try. `attempt` counts from 1. */
+export function setTryAttributes(
+  span: Span,
+  given: { request: OutgoingRequest; endpoint: Endpoint; attempt: number },
+): void {
+  const { request, endpoint, attempt } = given;
+  const [path = "", query] = request.path.split("?", 2);
+  const shown = query === undefined || query === "" ? path : `${path}?${shownQuery(query)}`;
+  span.set("url.full", `${endpoint.origin}${shown}`.slice(0, URL_CHARS_MAX));
+  span.set("server.address", endpoint.hostname.replaceAll(/[[\]]/g, ""));
+  span.set("server.port", endpoint.port);
+  span.set("network.protocol.version", endpoint.protocol === "http1" ? "1.1" : "2");
+  if (attempt > 1) span.set("http.request.resend_count", attempt - 1);
+}
+
+/** The outcome of a gRPC call, by name. */
+export function setGrpcAttributes(span: Span, status: string): void {
+  span.set("rpc.system.name", "grpc");
+  span.set("rpc.status_code", /^\d{1,2}$/.test(status) ? (GRPC_STATUS_NAMES[Number(status)] ?? status) : "UNKNOWN");
+}
+
+function shownQuery(query: string): string {
+  const parts = query.slice(0, URL_CHARS_MAX).split("&");
+  return parts
+    .map((part) => (part.includes("=") ? `${part.slice(0, part.indexOf("="))}=${REDACTED}` : REDACTED))
+    .join("&");
+}
+
+function portOf(authority: string): number | undefined {
+  const port = /:(\d{1,5})$/.exec(authority)?.[1];
+  return port === undefined ? undefined : Number(port);
+}
