@@ -1,13 +1,13 @@
 /**
- * Records spans and exports them over OTLP/HTTP, when an endpoint is set. Starts first and stops last, so that the last request of a
+ * Records spans and exports them over OTLP, when an endpoint is set. Starts first and stops last, so that the last request of a
  * stopping process is exported, too. Without an endpoint, this module is not even loaded.
  */
 import { type Span as OtelSpan, SpanKind, SpanStatusCode, TraceFlags, context, trace } from "@opentelemetry/api";
 import { createTraceState, INVALID_SPAN_CONTEXT } from "@opentelemetry/api";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { NodeSDK } from "@opentelemetry/sdk-node";
-import { AlwaysOnSampler, BatchSpanProcessor, ParentBasedSampler } from "@opentelemetry/sdk-trace";
+import { AlwaysOnSampler, BatchSpanProcessor, ParentBasedSampler, type SpanExporter } from "@opentelemetry/sdk-trace";
+import type { OtlpProtocol } from "#settings";
 import { isSampled, messageOf, passThroughTracer, type Host, type Span, type SpanContext, type Tracer } from "#base";
 
 /** Milliseconds that finished spans are collected before they are sent. */
@@ -18,8 +18,9 @@ const EXPORT_TIMEOUT_MS = 3_000;
 const SPANS_WAITING_MAX = 8_192;
 
 export interface TelemetryOptions {
-  /** Base URL of the collector; spans go to `/v1/traces` below it. */
+  /** Base URL of the collector. Over HTTP, spans go to `/v1/traces` below it. */
   readonly otlpUrl: string;
+  readonly otlpProtocol: OtlpProtocol;
   /** Share of traces started here that are recorded. */
   readonly sampleRatio: number;
   readonly serviceName: string;
@@ -40,9 +41,32 @@ function instanceId({ random }: Host): string {
 
 const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL };
 
-export function startTelemetry(host: Host, { otlpUrl, sampleRatio, serviceName }: TelemetryOptions): Telemetry {
-  const exporter = new OTLPTraceExporter({
-    url: new URL("v1/traces", otlpUrl.endsWith("/") ? otlpUrl : `${otlpUrl}/`).href,
+/** The options that the exporters share. */
+interface ExporterOptions {
+  readonly url: string;
+  readonly timeoutMillis: number;
+}
+
+/** Each protocol loads its own exporter, since a process uses one of them. */
+const EXPORTERS: Readonly<Record<OtlpProtocol, (options: ExporterOptions) => Promise<SpanExporter>>> = {
+  "http/protobuf": async (options) =>
+    new (await import("@opentelemetry/exporter-trace-otlp-proto")).OTLPTraceExporter(options),
+  "http/json": async (options) =>
+    new (await import("@opentelemetry/exporter-trace-otlp-http")).OTLPTraceExporter(options),
+  grpc: async (options) => new (await import("@opentelemetry/exporter-trace-otlp-grpc")).OTLPTraceExporter(options),
+};
+
+/** gRPC has one address for every signal. */
+function exporterUrl(otlpUrl: string, protocol: OtlpProtocol): string {
+  return protocol === "grpc" ? otlpUrl : new URL("v1/traces", otlpUrl.endsWith("/") ? otlpUrl : `${otlpUrl}/`).href;
+}
+
+export async function startTelemetry(
+  host: Host,
+  { otlpUrl, otlpProtocol, sampleRatio, serviceName }: TelemetryOptions,
+): Promise<Telemetry> {
+  const exporter = await EXPORTERS[otlpProtocol]({
+    url: exporterUrl(otlpUrl, otlpProtocol),
     timeoutMillis: EXPORT_TIMEOUT_MS,
   });
   const sdk = new NodeSDK({

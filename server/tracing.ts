@@ -1,19 +1,23 @@
 /** Loads the recording of spans, but only when there is an endpoint for them. */
 import type { Host } from "#base";
+import type { OtlpProtocol } from "#settings";
 
 export interface TracingSettings {
   readonly otlpUrl?: string | undefined;
+  readonly otlpProtocol: OtlpProtocol;
   readonly traceSampleRatio: number;
 }
 
 /** Starts first, so the stack stops it last. */
 export async function withTelemetry(
   host: Host,
-  { otlpUrl, traceSampleRatio: sampleRatio }: TracingSettings,
+  { otlpUrl, otlpProtocol, traceSampleRatio: sampleRatio }: TracingSettings,
   stack: AsyncDisposableStack,
 ): Promise<Host> {
   if (otlpUrl === undefined) return host;
   const { startTelemetry } = await import("./telemetry.ts");
-  const { tracer } = stack.use(startTelemetry(host, { otlpUrl, sampleRatio, serviceName: "posthouse" }));
+  const { tracer } = stack.use(
+    await startTelemetry(host, { otlpUrl, otlpProtocol, sampleRatio, serviceName: "posthouse" }),
+  );
   return { ...host, tracer };
 }

@@ -34,7 +34,10 @@ const READ_BY: Record<string, Record<string, string>> = {
     "run: lead.ts": "test/client/package.test.ts",
     text: "test/client/package.test.ts",
   },
-  "observability.md": { prometheus: "test/registry/scrape-targets.test.ts" },
+  "observability.md": {
+    prometheus: "test/registry/scrape-targets.test.ts",
+    collector: "test/settings/settings.test.ts",
+  },
   "sidecar.md": {
     picture: "test/sidecar/guide.test.ts",
     definition: "test/sidecar/guide.test.ts",

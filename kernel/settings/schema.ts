@@ -28,6 +28,10 @@ const labels = (description: string) =>
 export const ROLE_NAMES = ["registry", "config-server", "gateway", "agent"] as const;
 export type RoleName = (typeof ROLE_NAMES)[number];
 
+/** The protocols of OTLP, by the names of its specification. */
+const OTLP_PROTOCOLS = ["http/protobuf", "http/json", "grpc"] as const;
+export type OtlpProtocol = (typeof OTLP_PROTOCOLS)[number];
+
 /** One git branch or folder that config is mirrored from. */
 const ConfigSource = Type.Object(
   {
@@ -374,10 +378,14 @@ export const Settings = Type.Object(
         pattern: "^https?://",
         format: "http-url",
         env: "OTEL_EXPORTER_OTLP_ENDPOINT",
-        description:
-          "OTLP/HTTP endpoint that receives spans, such as http://127.0.0.1:4318. Absent: no spans are exported.",
+        description: "OTLP endpoint that receives spans, such as http://127.0.0.1:4318. Absent: no spans are exported.",
       }),
     ),
+    otlpProtocol: oneOf(OTLP_PROTOCOLS, {
+      default: "http/protobuf",
+      env: "OTEL_EXPORTER_OTLP_PROTOCOL",
+      description: "Protocol of that endpoint. Collectors usually receive HTTP on port 4318 and gRPC on port 4317.",
+    }),
     traceSampleRatio: Type.Number({
       default: 0.01,
       minimum: 0,

@@ -79,6 +79,7 @@ async function inWorkers(parts: Parts): Promise<ClosedGateway> {
         subscriber: way?.subscriber ?? "",
         log: { logLevel: settings.logLevel, logFormat: settings.logFormat },
         otlpUrl: settings.otlpUrl,
+        otlpProtocol: settings.otlpProtocol,
         traceSampleRatio: settings.traceSampleRatio,
       },
     }),

@@ -7,6 +7,7 @@ import type { Listener } from "#base/address-class";
 import type { LogSettings } from "#base/system";
 import type { RawBody } from "#client";
 import type { IdentityMaterial } from "#identity/core";
+import type { OtlpProtocol } from "#settings";
 import type { ClusterView, GatewayPorts, GatewaySettings, PeerNews } from "#gateway";
 
 /** Everything that a worker needs. Secrets stay in memory: never in an argument, the environment or a file. */
@@ -27,6 +28,7 @@ export interface WorkerStart {
   readonly replaces: boolean;
   readonly log: LogSettings;
   readonly otlpUrl: string | undefined;
+  readonly otlpProtocol: OtlpProtocol;
   readonly traceSampleRatio: number;
 }
 

@@ -27,7 +27,7 @@ export async function runGatewayWorker(hostOf: (log: LogSettings) => Host): Prom
   const base = hostOf(start.log);
   const host = await withTelemetry(
     { ...base, log: base.log.child({ pid: process.pid, worker: start.worker }) },
-    { otlpUrl: start.otlpUrl, traceSampleRatio: start.traceSampleRatio },
+    start,
     stack,
   );
   channel.measures(host.metrics);

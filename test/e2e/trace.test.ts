@@ -1,77 +1,27 @@
-/** One trace id from the client through the gateway to the service, and out to a collector over OTLP/HTTP. */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+/** One trace id from the client through the gateway to the service, and out to a collector over each protocol of OTLP. */
 import { expect, test } from "vitest";
+import { otlpReceiver } from "../kit/otlp.ts";
 import { call, eventually, outlivesRestarts, startPosthouse, startService, tempFolder } from "#test/kit";
 
-interface ExportedSpan {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly name: string;
-  readonly kind: number;
-  readonly attributes: ExportedAttribute[];
-}
-
-interface ExportedAttribute {
-  readonly key: string;
-  readonly value: { readonly stringValue?: string; readonly intValue?: number };
-}
-
-function attributesOf(attributes: readonly ExportedAttribute[]): Record<string, string | number | undefined> {
-  return Object.fromEntries(attributes.map(({ key, value }) => [key, value.stringValue ?? value.intValue]));
-}
-
-interface Collector extends AsyncDisposable {
-  readonly url: string;
-  readonly spans: ExportedSpan[];
-  /** Of each process that exported, by its `service.instance.id`. */
-  readonly resources: Map<unknown, Record<string, unknown>>;
-}
-
-/** Receives what an OpenTelemetry exporter sends as JSON. */
-async function collector(): Promise<Collector> {
-  const spans: ExportedSpan[] = [];
-  const resources: Collector["resources"] = new Map();
-  const server = createServer((incoming, response) => {
-    const chunks: Buffer[] = [];
-    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
-    incoming.on("end", () => {
-      const body = JSON.parse(Buffer.concat(chunks).toString()) as {
-        resourceSpans: { resource: { attributes: ExportedAttribute[] }; scopeSpans: { spans: ExportedSpan[] }[] }[];
-      };
-      for (const { resource } of body.resourceSpans) {
-        const attributes = attributesOf(resource.attributes);
-        resources.set(attributes["service.instance.id"], attributes);
-      }
-      for (const resource of body.resourceSpans) for (const scope of resource.scopeSpans) spans.push(...scope.spans);
-      response.writeHead(200, { "content-type": "application/json" }).end("{}");
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    spans,
-    resources,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
 test.for([
-  ["one process", []],
-  ["two workers", ["--workers", "2"]],
+  ["one process", [], "grpc", "grpc"],
+  ["two workers", ["--workers", "2"], "http/protobuf", "application/x-protobuf"],
 ] as const)(
-  "client, gateway of %s, upstream call and service share one trace id, parent by parent",
-  async ([, more]) => {
-    await using otlp = await collector();
+  "client, gateway of %s, upstream call and service share one trace id, parent by parent, over %3$s",
+  async ([, more, protocol, format]) => {
+    await using otlp = await otlpReceiver();
     await using data = await tempFolder();
     await using posthouse = await startPosthouse({
       data: data.path,
-      args: ["--otlp-url", otlp.url, "--log-level", "debug", ...more],
+      args: [
+        "--otlp-url",
+        protocol === "grpc" ? otlp.grpcUrl : otlp.httpUrl,
+        "--otlp-protocol",
+        protocol,
+        "--log-level",
+        "debug",
+        ...more,
+      ],
     });
     await using service = await startService("orders");
     const { token, api, gateway } = posthouse;
@@ -104,7 +54,7 @@ test.for([
     await call(`${api}/v1/services`, { token, headers: { traceparent: `00-${apiTrace}-${clientSpan}-01` } });
     const apiSpan = await eventually("the API's span", () => otlp.spans.find(({ traceId }) => traceId === apiTrace));
     expect(apiSpan.name).toBe("GET /v1/services");
-    expect(attributesOf(apiSpan.attributes)).toEqual({
+    expect(apiSpan.attributes).toEqual({
       "http.request.method": "GET",
       "http.route": "/v1/services",
       "http.response.status_code": 200,
@@ -115,6 +65,7 @@ test.for([
       "client.address": "127.0.0.1",
       "network.protocol.version": "1.1",
     });
+    expect([...otlp.formats]).toEqual([format]);
     for (const [id, resource] of otlp.resources) {
       expect(resource["service.name"]).toBe("posthouse");
       expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
@@ -132,14 +83,21 @@ test.for([
 );
 
 test("an unsampled trace of the caller is not exported, but is propagated", async () => {
-  await using otlp = await collector();
+  await using otlp = await otlpReceiver();
   await using data = await tempFolder();
-  await using posthouse = await startPosthouse({ data: data.path, args: ["--otlp-url", otlp.url] });
+  await using posthouse = await startPosthouse({
+    data: data.path,
+    args: ["--otlp-url", otlp.httpUrl, "--otlp-protocol", "http/json"],
+  });
   const traceId = "11111111111111111111111111111111";
   const { headers } = await call(`${posthouse.api}/livez`, {
     headers: { traceparent: `00-${traceId}-2222222222222222-00` },
   });
   expect(headers.get("traceresponse")).toMatch(new RegExp(`^00-${traceId}-[0-9a-f]{16}-00$`));
+  const sampled = "33333333333333333333333333333333";
+  await call(`${posthouse.api}/livez`, { headers: { traceparent: `00-${sampled}-2222222222222222-01` } });
   await posthouse.stop();
+  expect(otlp.spans.some((span) => span.traceId === sampled)).toBe(true);
+  expect([...otlp.formats]).toEqual(["application/json"]);
   expect(otlp.spans.filter((span) => span.traceId === traceId)).toEqual([]);
 });

@@ -1,7 +1,11 @@
 /** Settings: which source overrides which, and the messages for mistakes. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Ajv } from "ajv";
 import { expect, test } from "vitest";
 import { loadSettings } from "#settings";
+import { projectRoot } from "#test/kit";
+import { type GuideBlock, guideBlocks } from "../kit/guide.ts";
 import { Settings } from "../../kernel/settings/schema.ts";
 
 const load = (inputs: Partial<Parameters<typeof loadSettings>[0]>) =>
@@ -27,13 +31,22 @@ test("lists are read from commas and from repeated flags", () => {
   expect(load({ flags: { roles: ["gateway", "agent"] } }).values.roles).toEqual(["gateway", "agent"]);
 });
 
-test("the usual OpenTelemetry variable sets the endpoint, and ours beats it", () => {
+test("the usual OpenTelemetry variables set the endpoint and its protocol, and ours beats it", () => {
+  expect(load({ environment: {} }).values.otlpProtocol).toBe("http/protobuf");
+  expect(load({ environment: { OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" } }).values.otlpProtocol).toBe("grpc");
   const OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318";
   expect(load({ environment: { OTEL_EXPORTER_OTLP_ENDPOINT } }).values.otlpUrl).toBe(OTEL_EXPORTER_OTLP_ENDPOINT);
   const POSTHOUSE_OTLP_URL = "http://127.0.0.1:9";
   expect(load({ environment: { OTEL_EXPORTER_OTLP_ENDPOINT, POSTHOUSE_OTLP_URL } }).values.otlpUrl).toBe(
     POSTHOUSE_OTLP_URL,
   );
+});
+
+test("the settings of docs/guides/observability.md are accepted", () => {
+  const guide = readFileSync(join(projectRoot, "docs/guides/observability.md"), "utf8");
+  const { text } = guideBlocks(guide).find(({ marker }) => marker === "collector") as GuideBlock;
+  const { values } = load({ file: { path: "posthouse.yaml", text } });
+  expect([values.otlpProtocol, values.traceSampleRatio]).toEqual(["grpc", 0.01]);
 });
 
 test.each([
