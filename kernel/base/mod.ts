@@ -14,6 +14,7 @@ export * from "./random.ts";
 export * from "./schema-problems.ts";
 export * from "./sorted.ts";
 export * from "./tasks.ts";
+export * from "./b3.ts";
 export * from "./trace.ts";
 export * from "./unicode.ts";
 export * from "./waiters.ts";

@@ -17,7 +17,7 @@ import {
   formatTraceparent,
   LATENCY_BUCKETS_SECONDS,
   own,
-  parseTraceparent,
+  readIncomingTrace,
   type CounterChild,
   type HistogramChild,
   type Host,
@@ -214,8 +214,10 @@ function observe(host: Host, app: FastifyInstance, server: string): void {
   };
   // Hooks with a callback, because an async hook costs every request a promise and a turn of the microtask queue.
   app.addHook("onRequest", (request, reply, done) => {
-    const parent = parseTraceparent(one(request.headers["traceparent"]), one(request.headers["tracestate"]));
-    request.span = host.tracer.start(spanName(request), { kind: "server", parent });
+    const incoming = readIncomingTrace((name) => valuesOf(own(request.headers, name)));
+    const parent = incoming?.parent;
+    const resample = incoming?.isDecided === false;
+    request.span = host.tracer.start(spanName(request), { kind: "server", parent, resample });
     if (request.span.recording) setSpanAttributes(request.span, request);
     void reply.header("traceresponse", formatTraceparent(request.span.context));
     done();
@@ -251,6 +253,7 @@ function observe(host: Host, app: FastifyInstance, server: string): void {
   });
 }
 
-function one(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value[0] : value;
+function valuesOf(value: string | string[] | undefined): readonly string[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value : [value];
 }

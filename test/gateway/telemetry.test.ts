@@ -99,6 +99,25 @@ test("one trace runs from the client through the gateway to the service", async 
   });
 });
 
+test.for<[string, Record<string, string>, string]>([
+  ["b3 of a trusted caller", { b3: "0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-1" }, "01"],
+  ["b3 that is not sampled", { b3: "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0-05e3ac9a4f6e3b90" }, "00"],
+  [
+    "b3 in several headers",
+    { "x-b3-traceid": "0af7651916cd43dd8448eb211c80319c", "x-b3-spanid": "b7ad6b7169203331", "x-b3-sampled": "1" },
+    "01",
+  ],
+  ["traceparent beside b3", { traceparent: incoming, b3: `${"1".repeat(32)}-${"2".repeat(16)}-0` }, "01"],
+])("a service receives W3C trace context for %s, and the baggage", async ([, headers, flags]) => {
+  await using service = await upstream();
+  const config = { ...oneRoute(), trustedProxies };
+  await using running = await runGateway(config, [instance(service.port)]);
+  await (await fetch(running.url, { headers: { ...headers, baggage: "user=7,shard=eu" } })).text();
+  const received = service.requests[0]?.headers ?? {};
+  expect(received["traceparent"]).toMatch(new RegExp(`^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-${flags}$`));
+  expect(received["baggage"]).toBe("user=7,shard=eu");
+});
+
 /** Names that the conventions publish and do not deprecate. @see OpenTelemetry semantic conventions, HTTP spans */
 const PUBLISHED: ReadonlySet<string> = new Set(publishedNames);
 

@@ -2,7 +2,7 @@
  * One request and its answer, from the first line to the last byte: the decision, the failure, and the span, counts and
  * log line that record them. Independent of the lane.
  */
-import { parseTraceparent, type Host, type Span } from "#base";
+import { readIncomingTrace, type Host, type Span } from "#base";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../../api.ts";
 import { isTraceTrusted } from "../../core/request/client-address.ts";
 import { grpcOutcome } from "../../core/request/grpc.ts";
@@ -53,15 +53,12 @@ export class Exchange {
     this.head = given.head;
     this.snapshot = given.snapshot;
     this.startedMs = host.clock.monotonic();
-    const traces = isBadHead(given.head) ? [] : given.head.header("traceparent");
-    // Two trace parents contradict each other, so a new trace starts. @see W3C Trace Context §3.2
-    const parent =
-      isBadHead(given.head) || traces.length !== 1
-        ? undefined
-        : parseTraceparent(traces[0], given.head.header("tracestate").join(",") || undefined);
+    const { head } = given;
+    const incoming = isBadHead(head) ? undefined : readIncomingTrace((name) => head.header(name));
+    const parent = incoming?.parent;
     this.method = boundedMethod(given.raw.method);
-    const resample = parent !== undefined && !isTraceTrusted(given.snapshot.table, given.raw.peer);
-    this.span = host.tracer.start(spanName(this.method), { kind: "server", parent, resample });
+    const resample = incoming && !(incoming.isDecided && isTraceTrusted(given.snapshot.table, given.raw.peer));
+    this.span = host.tracer.start(spanName(this.method), { kind: "server", parent, ...(resample ? { resample } : {}) });
     metrics.inFlight.inc();
   }
 
