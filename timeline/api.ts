@@ -23,6 +23,7 @@ export interface ChangeQueryParameters {
   readonly since?: string | undefined;
   readonly until?: string | undefined;
   readonly service?: string | undefined;
+  readonly kind?: readonly string[] | undefined;
   readonly limit?: number | undefined;
 }
 

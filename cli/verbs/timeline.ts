@@ -1,4 +1,5 @@
 /** `posthouse timeline`: recent changes, the newest first, such as those before an incident. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { own } from "#base";
 import type { Change, ChangeQueryParameters } from "#timeline/api";
@@ -21,14 +22,26 @@ function timeOption(text: string): string {
   throw new InvalidArgumentError("It must be a time such as 2026-12-30T16:05:00Z, or how long ago, such as 10m or 2h.");
 }
 
+/** Milliseconds between two reads of a watch. The list is shown again only if it has changed. */
+const READ_MS = 1_000;
+
+async function* eachInterval(signal: AbortSignal): AsyncGenerator<void> {
+  while (!signal.aborted) {
+    yield;
+    await sleep(READ_MS, undefined, { signal }).catch(() => {});
+  }
+}
+
 export function define(command: Command, context: VerbContext): void {
   command
     .option("--since <time>", "only changes at this time or later: RFC 3339, or how long ago, such as 10m", timeOption)
     .option("--before <time>", "only changes before this time, such as that of an incident", timeOption)
     .option("--service <name>", "only instances of this service, and config of the app with this name")
+    .option("--kind <kinds...>", "only these kinds, such as instance-health or config-released")
     .option("--limit <count>", "the most changes", countOption, LISTED);
   withExamples(command, [
     "posthouse timeline --since 10m",
+    "posthouse timeline --since 10m --kind instance-health config-released --watch",
     "posthouse timeline --before 2026-12-30T16:05:00Z --service orders",
   ]);
   defineListing<Change, ChangeQueryParameters>(command, context, {
@@ -41,8 +54,10 @@ export function define(command: Command, context: VerbContext): void {
       since: options["since"] as string | undefined,
       until: options["before"] as string | undefined,
       service: options["service"] as string | undefined,
+      kind: options["kind"] as readonly string[] | undefined,
       limit: options["limit"] as number,
     }),
+    changes: (_client, _query, signal) => eachInterval(signal),
     rows: async (client, query) => (await client.timeline.changes(query)).changes,
     empty: "no change in this time that you may read; changes are kept for a week",
   });

@@ -54,7 +54,7 @@ export function timelineCalls(caller: Caller) {
     /** Lists changes, the newest first. */
     changes: (query: ChangeQueryParameters = {}, options: CallOptions = {}) => {
       const given = Object.entries(query).flatMap(([name, value]) =>
-        value === undefined ? [] : [`${name}=${enc(String(value))}`],
+        [value ?? []].flat().map((one) => `${name}=${enc(String(one))}`),
       );
       return caller.call<ChangeList>("GET", `/v1/changes?${given.join("&")}`, undefined, options);
     },

@@ -49,12 +49,22 @@ test.each([
   ["members", ["ID", "yes"]],
   ["agents", ["AGENT", "host-1", "orders"]],
   ["timeline --since 10m", ["KIND", "token-issued", "instance-registered"]],
+  ["timeline --kind token-issued instance-registered", ["token-issued", "instance-registered"]],
   ["timeline --since 2h --service orders --limit 5", ["CHANGE", "instance-registered"]],
   ["tokens", ["NAME", "operator"]],
 ])("posthouse %s", async (line, words) => {
   const { code, out, err } = await posthouse(line);
   expect([code, err]).toEqual([0, ""]);
   for (const word of words) expect(out).toContain(word);
+});
+
+test("a timeline of one kind has no other, and an unknown kind is refused by name", async () => {
+  const { out } = await posthouse("timeline --kind token-issued -o json");
+  const kinds = (JSON.parse(out) as { kind: string }[]).map(({ kind }) => kind);
+  expect(new Set(kinds)).toEqual(new Set(["token-issued"]));
+  const unknown = await posthouse("timeline --kind tokens-issued");
+  expect(unknown.code).not.toBe(0);
+  expect(unknown.err).toContain("kind");
 });
 
 test("an empty listing says so on standard error, and is an empty document for programs", async () => {
