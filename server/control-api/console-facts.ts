@@ -51,6 +51,17 @@ export function createConsoleFacts(host: Host, store: Store, readers: Readers, o
   });
   const problems = () => problemFacts(host, readers, timeline, options);
   const applied = appliedTo(readers, timeline);
+  host.metrics.gauge({
+    name: "posthouse_certificate_expiry_timestamp_seconds",
+    help: "End of a certificate that this process serves, or of the certificate authority, in seconds since 1970.",
+    labelNames: ["certificate"],
+    collect: (family) => {
+      for (const { name, expiresAtMs } of problems().certificates()) {
+        // Infinity: its end is not known yet.
+        if (Number.isFinite(expiresAtMs)) family.labels(name).set(expiresAtMs / 1000);
+      }
+    },
+  });
   const feed = new Feed(host, store, {
     member: members.id,
     appliedTo: (topic) => applied[topic]?.() ?? Infinity,

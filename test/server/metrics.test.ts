@@ -4,10 +4,11 @@ import { once } from "node:events";
 import { text as textOf } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { createMetrics } from "#base/prometheus";
+import type { AuthorityView } from "#identity/api";
 import { createServer } from "#server";
 import { loadSettings } from "#settings";
 import { testHost } from "../kit/host.ts";
-import { tempFolder } from "../kit/temp.ts";
+import { eventually, tempFolder } from "../kit/temp.ts";
 
 test("the API and the agent of one process count nothing twice, and each exposes its own", async () => {
   await using folder = await tempFolder();
@@ -34,6 +35,22 @@ test("the API and the agent of one process count nothing twice, and each exposes
   expect(api.filter((series) => /posthouse_agent_|server="agent"/.test(series))).toEqual([]);
   expect([...agent].filter((series) => /posthouse_registry_|server="api"/.test(series))).toEqual([]);
   expect(agent).toContain("posthouse_agent_connected");
+});
+
+test("the end of the certificate authority is a metric, as alerts need it", async () => {
+  await using folder = await tempFolder();
+  const flags = { data: folder.path, store: "memory", port: "0", agentPort: "0", gatewayPort: "0", dns: "off" };
+  const { values } = loadSettings({ environment: {}, flags });
+  await using server = await createServer(testHost(), values);
+  const { controlApi } = server.addresses;
+  const headers = { authorization: `Bearer ${server.firstToken}` };
+  const end = await eventually("an authority issues", async () => {
+    const { certificates } = (await (await fetch(`${controlApi}/v1/authority`, { headers })).json()) as AuthorityView;
+    return certificates.find(({ part, state }) => part === "intermediate" && state === "issuing")?.expiresAt;
+  });
+  const text = await (await fetch(`${controlApi}/metrics`)).text();
+  const sample = /^posthouse_certificate_expiry_timestamp_seconds\{certificate="certificate authority"\} (\S+)$/m;
+  expect(Number(sample.exec(text)?.[1])).toBe(Date.parse(end) / 1000);
 });
 
 /** The output and exit code of `promtool check metrics` for an exposition. */
