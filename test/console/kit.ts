@@ -129,9 +129,21 @@ export async function axe(page: Page): Promise<readonly string[]> {
   return violations;
 }
 
+/** Milliseconds for the layout of a page to settle on a busy machine. */
+const SETTLED_MS_MAX = 5_000;
+/** Milliseconds between two looks at it. */
+const SETTLED_LOOK_MS = 50;
+
 /** Pixels by which the page is wider than its window. */
-export function overflow(page: Page): Promise<number> {
-  return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+export async function overflow(page: Page): Promise<number> {
+  const begun = performance.now();
+  for (;;) {
+    const pixels = await page.evaluate<number>(
+      "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+    );
+    if (pixels <= 0 || performance.now() - begun > SETTLED_MS_MAX) return pixels;
+    await page.waitForTimeout(SETTLED_LOOK_MS);
+  }
 }
 
 /** The console, built from the present sources once for all test files. */

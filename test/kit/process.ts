@@ -111,14 +111,34 @@ export async function restartBySigterm(posthouse: Posthouse): Promise<Posthouse>
   posthouse.kill("SIGTERM");
   const { code, signal } = await posthouse.exited;
   if (code !== 0) throw new Error(`posthouse ended with ${signal ?? code}: ${posthouse.errors()}${posthouse.output()}`);
-  return startPosthouse(again(posthouse));
+  return startAgain(posthouse);
 }
 
 /** Kills it in the middle of whatever it does, and starts it again on the same data folder and the same ports. */
 export async function restartByKill(posthouse: Posthouse): Promise<Posthouse> {
   posthouse.kill("SIGKILL");
   await posthouse.exited;
-  return startPosthouse(again(posthouse));
+  return startAgain(posthouse);
+}
+
+/** Milliseconds between two starts on a port that is in use. */
+const PORT_MS = 250;
+
+/**
+ * Starts it on the ports that it had. While it was down, the system may have given one of them to a connection of another
+ * test, which ends soon. A port that a process of ours still holds does not become free, so the start fails in the end.
+ */
+async function startAgain(posthouse: Posthouse): Promise<Posthouse> {
+  const begun = performance.now();
+  for (;;) {
+    try {
+      return await startPosthouse(again(posthouse));
+    } catch (error) {
+      const isTaken = error instanceof Error && error.message.includes("SERVER_PORT_IN_USE");
+      if (!isTaken || performance.now() - begun > EVENTUALLY_MS_MAX) throw error;
+      await new Promise((resolve) => setTimeout(resolve, PORT_MS));
+    }
+  }
 }
 
 /** As it was started, on the ports that it got. */
