@@ -95,6 +95,27 @@ test("services: lists, watches and deltas have what the caller may see", async (
   all.stop();
 });
 
+test("scrape targets: Prometheus receives the services that its token may see", async () => {
+  const monitoring = await withRules([
+    allow(["registry:read"], { service: ["scraped-*"] }),
+    deny(["registry:read"], { service: ["scraped-secret"] }),
+  ]);
+  for (const service of ["scraped-cart", "scraped-secret", "hidden"]) {
+    expect((await control.call("PUT", `/v1/services/${service}/instances/i-1`, HERE)).status).toBe(201);
+  }
+  const servicesFor = async (headers: Record<string, string>) => {
+    const answer = await fetch(`${address}/v1/sd/prometheus`, { headers, signal: hangSignal() });
+    const targets = (await answer.json()) as { labels: Record<string, string> }[];
+    return new Set(targets.map(({ labels }) => labels["__meta_posthouse_service"]));
+  };
+  const whole = { authorization: `Bearer ${control.token}` };
+  await eventually("all are registered", async () =>
+    new Set(["scraped-cart", "scraped-secret", "hidden"]).isSubsetOf(await servicesFor(whole)),
+  );
+  expect(await servicesFor(monitoring.headers)).toEqual(new Set(["scraped-cart"]));
+  expect((await monitoring.call("GET", "/v1/sd/prometheus?service=hidden")).status).toBe(403);
+});
+
 test("a batch is allowed by its items, and an item outside of the rights refuses it", async () => {
   const one = await withRules([allow(["registry:write"], { service: ["batch-a", "batch-b"] })]);
   const batch = (...services: string[]) =>
