@@ -27,7 +27,6 @@ export class Rewrapper {
   /** Values by the key that they need, as of the last count. */
   #values = new Map<string, number>();
   /** Keys that the metric has labels for. */
-  #labeled: readonly string[] = [];
   readonly #rewrapped;
 
   constructor(host: Host, store: Store, config: ConfigServer) {
@@ -47,10 +46,7 @@ export class Rewrapper {
       help: "Stored secrets, by the key that they need, as of the last count.",
       labelNames: ["key"],
       collect: (gauge) => {
-        const counts = this.#counts();
-        for (const id of this.#labeled) if (!counts.some((one) => one.id === id)) gauge.remove(id);
-        for (const { id, values } of counts) gauge.labels(id).set(values);
-        this.#labeled = counts.map(({ id }) => id);
+        for (const { id, values } of this.#counts()) gauge.labels(id).set(values);
       },
     });
     host.metrics.gauge({

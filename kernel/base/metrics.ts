@@ -34,7 +34,10 @@ export type ExpositionFormat = "text" | "openmetrics";
 /** Metric names are shared by a process: asking again for a known name returns the same metric. */
 export interface Metrics {
   counter(options: MetricOptions): Family<CounterChild>;
-  /** `across`: how the values of several processes of one server combine. Absent: by their sum. */
+  /**
+   * `across`: how the values of several processes of one server combine. Absent: by their sum. `collect` sets all values
+   * when they are read; a label that it does not set is no longer reported.
+   */
   gauge(
     options: MetricOptions & { across?: "min" | "max"; collect?: (family: Family<GaugeChild>) => void },
   ): Family<GaugeChild>;

@@ -41,6 +41,12 @@ function withFamilyNames(values: MetricValues): MetricValues {
   );
 }
 
+/** A collected gauge has only the values of this collection: a label of something that is gone would keep its last value. */
+function collectAfresh(gauge: Gauge, collect: (family: Gauge) => void): void {
+  gauge.reset();
+  collect(gauge);
+}
+
 /** The library only reads the value, although its types allow writing. */
 function mutable(values: readonly MetricValues[]): LibraryValues[][] {
   return values.map((one) => [...one] as LibraryValues[]);
@@ -102,7 +108,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
         const gauge: Gauge = new Gauge({
           ...base(options),
           aggregator: across,
-          ...(collect ? { collect: () => collect(gauge) } : {}),
+          ...(collect ? { collect: () => collectAfresh(gauge, collect) } : {}),
         });
         return gauge;
       }),

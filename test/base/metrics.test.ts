@@ -45,3 +45,26 @@ test("the counts of an ended process stay in the sums, and its gauges do not", a
   expect(lines).toContain("in_flight 1");
   expect(lines).toContain("revision 9");
 });
+
+test("a collected gauge no longer reports a label that is gone, and a gauge that is set keeps its values", async () => {
+  const metrics = createMetrics();
+  let clusters = ["a", "b"];
+  metrics.gauge({
+    name: "endpoints",
+    help: "E.",
+    labelNames: ["cluster"],
+    collect: (family) => {
+      for (const cluster of clusters) family.labels(cluster).set(1);
+    },
+  });
+  metrics
+    .gauge({ name: "held", help: "H.", labelNames: ["name"] })
+    .labels("x")
+    .set(3);
+  const lines = async () => (await metrics.expose()).text.split("\n").filter((line) => /^[eh]/.test(line));
+  expect(await lines()).toEqual(['endpoints{cluster="a"} 1', 'endpoints{cluster="b"} 1', 'held{name="x"} 3']);
+  clusters = ["b"];
+  expect(await lines()).toEqual(['endpoints{cluster="b"} 1', 'held{name="x"} 3']);
+  clusters = [];
+  expect(await lines()).toEqual(['held{name="x"} 3']);
+});
