@@ -231,6 +231,9 @@ export async function pages(): Promise<Record<string, string>> {
         agentPort: "0",
         dnsPort: "0",
         agentName: "host",
+        // Registers the metrics of the export. No span is sampled, so nothing is sent.
+        otlpUrl: "http://127.0.0.1:4318",
+        traceSampleRatio: "0",
       },
     });
     const host: Host = systemHost({ logLevel: "error" });

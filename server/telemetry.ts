@@ -1,28 +1,42 @@
 /**
- * Records spans and exports them over OTLP, when an endpoint is set. Starts first and stops last, so that the last request of a
- * stopping process is exported, too. Without an endpoint, this module is not even loaded.
+ * Exports recorded spans over OTLP, when an endpoint is set. Starts first and stops last, so that the last request of a stopping process
+ * is exported, too. Without an endpoint, this module is not even loaded.
  */
-import { type Span as OtelSpan, SpanKind, SpanStatusCode, TraceFlags, context, trace } from "@opentelemetry/api";
-import { createTraceState, INVALID_SPAN_CONTEXT } from "@opentelemetry/api";
+import {
+  context,
+  createTraceState,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  TraceFlags,
+  type Context,
+  type HrTime,
+  type Tracer as OtelTracer,
+} from "@opentelemetry/api";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { NodeSDK } from "@opentelemetry/sdk-node";
-import { AlwaysOnSampler, BatchSpanProcessor, ParentBasedSampler, type SpanExporter } from "@opentelemetry/sdk-trace";
+import { AlwaysOnSampler, BatchSpanProcessor, type SpanExporter } from "@opentelemetry/sdk-trace";
 import type { OtlpProtocol } from "#settings";
-import { isSampled, messageOf, passThroughTracer, type Host, type Span, type SpanContext, type Tracer } from "#base";
+import { messageOf, type Host, type SpanContext, type Tracer } from "#base";
+import { lossCounter, type LossCounter } from "./span-losses.ts";
+import { spanRecorder, type FinishedSpan } from "./span-recorder.ts";
 
 /** Milliseconds that finished spans are collected before they are sent. */
 const EXPORT_DELAY_MS = 1_000;
 /** Longest export, and longest wait of a stop for the last export, in milliseconds. */
 const EXPORT_TIMEOUT_MS = 3_000;
-/** Spans that wait to be sent. More are dropped, because a slow collector must not cost memory. */
-const SPANS_WAITING_MAX = 8_192;
+/** Spans that wait to be sent or are being sent. More are dropped, because a slow collector must not cost memory. */
+const SPANS_UNSENT_MAX = 8_192;
 
 export interface TelemetryOptions {
   /** Base URL of the collector. Over HTTP, spans go to `/v1/traces` below it. */
   readonly otlpUrl: string;
   readonly otlpProtocol: OtlpProtocol;
-  /** Share of traces started here that are recorded. */
+  /** Share of traces started here that are sampled. */
   readonly sampleRatio: number;
+  /** A request that takes at least as long is exported, sampled or not. Milliseconds. */
+  readonly slowMs: number;
   readonly serviceName: string;
 }
 
@@ -61,46 +75,20 @@ function exporterUrl(otlpUrl: string, protocol: OtlpProtocol): string {
   return protocol === "grpc" ? otlpUrl : new URL("v1/traces", otlpUrl.endsWith("/") ? otlpUrl : `${otlpUrl}/`).href;
 }
 
-export async function startTelemetry(
-  host: Host,
-  { otlpUrl, otlpProtocol, sampleRatio, serviceName }: TelemetryOptions,
-): Promise<Telemetry> {
-  const exporter = await EXPORTERS[otlpProtocol]({
-    url: exporterUrl(otlpUrl, otlpProtocol),
-    timeoutMillis: EXPORT_TIMEOUT_MS,
+export async function startTelemetry(host: Host, options: TelemetryOptions): Promise<Telemetry> {
+  const { otlpUrl, otlpProtocol, sampleRatio, slowMs, serviceName } = options;
+  const url = exporterUrl(otlpUrl, otlpProtocol);
+  const losses = lossCounter(host, url);
+  const exporter = await EXPORTERS[otlpProtocol]({ url, timeoutMillis: EXPORT_TIMEOUT_MS });
+  const outlet = new SpanOutlet(exporter, losses, {
+    "service.name": serviceName,
+    "service.instance.id": instanceId(host),
   });
-  const sdk = new NodeSDK({
-    resource: resourceFromAttributes({ "service.name": serviceName, "service.instance.id": instanceId(host) }),
-    autoDetectResources: false,
-    instrumentations: [],
-    sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
-    spanProcessors: [
-      new BatchSpanProcessor({
-        exporter,
-        scheduledDelayMillis: EXPORT_DELAY_MS,
-        exportTimeoutMillis: EXPORT_TIMEOUT_MS,
-        maxQueueSize: SPANS_WAITING_MAX,
-      }),
-    ],
-  });
-  sdk.start();
-  const tracer = trace.getTracer("posthouse");
-  // Drawn before a span is created, because 99 of 100 requests would create one that is never read.
-  const unread = passThroughTracer(host.random);
   return {
-    tracer: {
-      start(name, options) {
-        const sampled = isSampled(options, () => host.random.float() < sampleRatio);
-        const { kind } = options;
-        const parent = options.parent && { ...options.parent, sampled };
-        if (!sampled) return unread.start(name, { kind, parent });
-        const span = tracer.startSpan(name, { kind: KINDS[kind] }, parentContext(parent));
-        return wrap(span, parent);
-      },
-    },
+    tracer: spanRecorder(host, { sampleRatio, slowMs, keep: (span) => outlet.take(span) }),
     async [Symbol.asyncDispose]() {
       try {
-        await sdk.shutdown();
+        await outlet.close();
       } catch (error) {
         host.log.warn({ err: error }, `cannot export the last spans: ${messageOf(error)}`);
       }
@@ -108,31 +96,89 @@ export async function startTelemetry(
   };
 }
 
-function parentContext(parent: SpanContext | undefined) {
-  if (!parent) return context.active();
-  return trace.setSpanContext(context.active(), {
-    traceId: parent.traceId,
-    spanId: parent.spanId,
-    traceFlags: parent.sampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
-    isRemote: true,
-    ...(parent.state ? { traceState: createTraceState(parent.state) } : {}),
+/** Hands kept spans to the SDK, which sends them in batches, and counts those that cannot be sent. */
+class SpanOutlet {
+  readonly #losses: LossCounter;
+  readonly #sdk: NodeSDK;
+  readonly #tracer: OtelTracer;
+  /** Ids of the span that is handed over: the SDK creates it, but services have received its ids. */
+  #ids: Pick<SpanContext, "traceId" | "spanId"> = { traceId: "", spanId: "" };
+  #unsent = 0;
+
+  constructor(exporter: SpanExporter, losses: LossCounter, resource: Readonly<Record<string, string>>) {
+    this.#losses = losses;
+    this.#sdk = new NodeSDK({
+      resource: resourceFromAttributes(resource),
+      autoDetectResources: false,
+      instrumentations: [],
+      textMapPropagator: null,
+      idGenerator: { generateTraceId: () => this.#ids.traceId, generateSpanId: () => this.#ids.spanId },
+      // The decision was made before: only kept spans come here.
+      sampler: new AlwaysOnSampler(),
+      spanProcessors: [
+        new BatchSpanProcessor({
+          exporter: this.#counted(exporter),
+          scheduledDelayMillis: EXPORT_DELAY_MS,
+          exportTimeoutMillis: EXPORT_TIMEOUT_MS,
+          maxQueueSize: SPANS_UNSENT_MAX,
+        }),
+      ],
+    });
+    this.#sdk.start();
+    this.#tracer = trace.getTracer("posthouse");
+  }
+
+  take(span: FinishedSpan): void {
+    if (this.#unsent >= SPANS_UNSENT_MAX) return this.#losses.full();
+    const { name, kind, attributes, startedAt, durationMs, failure } = span;
+    this.#ids = span.context;
+    const startTime = hrTime(startedAt);
+    const made = this.#tracer.startSpan(name, { kind: KINDS[kind], startTime, attributes }, contextOf(span));
+    // Not with OTEL_SDK_DISABLED.
+    if (!made.isRecording()) return;
+    this.#unsent += 1;
+    if (failure !== undefined) made.setStatus({ code: SpanStatusCode.ERROR, message: failure });
+    made.end(hrTime(startedAt + durationMs));
+  }
+
+  /** Sends what is left, and gives up the SDK's place in this process. */
+  async close(): Promise<void> {
+    try {
+      await this.#sdk.shutdown();
+    } finally {
+      trace.disable();
+      context.disable();
+    }
+  }
+
+  #counted(exporter: SpanExporter): SpanExporter {
+    return {
+      export: (spans, done) =>
+        exporter.export(spans, (result) => {
+          this.#unsent -= spans.length;
+          if (result.error) this.#losses.failed(spans.length, messageOf(result.error));
+          done(result);
+        }),
+      shutdown: () => exporter.shutdown(),
+      forceFlush: async () => exporter.forceFlush?.(),
+    };
+  }
+}
+
+function contextOf({ kind, parent }: FinishedSpan): Context {
+  if (!parent) return ROOT_CONTEXT;
+  const { traceId, spanId, sampled, state } = parent;
+  return trace.setSpanContext(ROOT_CONTEXT, {
+    traceId,
+    spanId,
+    traceFlags: sampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
+    isRemote: kind === "server",
+    ...(state ? { traceState: createTraceState(state) } : {}),
   });
 }
 
-function wrap(span: OtelSpan, parent: SpanContext | undefined): Span {
-  const own = span.spanContext();
-  const state = own.traceState?.serialize() ?? parent?.state;
-  return {
-    context: {
-      traceId: own.traceId === INVALID_SPAN_CONTEXT.traceId && parent ? parent.traceId : own.traceId,
-      spanId: own.spanId,
-      sampled: (own.traceFlags & TraceFlags.SAMPLED) !== 0,
-      ...(state ? { state } : {}),
-    },
-    recording: span.isRecording(),
-    set: (name, value) => void span.setAttribute(name, value),
-    rename: (name) => void span.updateName(name),
-    fail: (message) => void span.setStatus({ code: SpanStatusCode.ERROR, message }),
-    end: () => span.end(),
-  };
+/** Seconds and nanoseconds. */
+function hrTime(ms: number): HrTime {
+  const seconds = Math.floor(ms / 1000);
+  return [seconds, Math.floor((ms - seconds * 1000) * 1e6)];
 }

@@ -6,18 +6,19 @@ export interface TracingSettings {
   readonly otlpUrl?: string | undefined;
   readonly otlpProtocol: OtlpProtocol;
   readonly traceSampleRatio: number;
+  readonly traceSlowMs: number;
 }
 
 /** Starts first, so the stack stops it last. */
 export async function withTelemetry(
   host: Host,
-  { otlpUrl, otlpProtocol, traceSampleRatio: sampleRatio }: TracingSettings,
+  { otlpUrl, otlpProtocol, traceSampleRatio: sampleRatio, traceSlowMs: slowMs }: TracingSettings,
   stack: AsyncDisposableStack,
 ): Promise<Host> {
   if (otlpUrl === undefined) return host;
   const { startTelemetry } = await import("./telemetry.ts");
   const { tracer } = stack.use(
-    await startTelemetry(host, { otlpUrl, otlpProtocol, sampleRatio, serviceName: "posthouse" }),
+    await startTelemetry(host, { otlpUrl, otlpProtocol, sampleRatio, slowMs, serviceName: "posthouse" }),
   );
   return { ...host, tracer };
 }

@@ -141,7 +141,7 @@ export class Attempt implements AnswerSink {
     noteAnswer(load, outcome >= 500, latencyMs, nowMs);
     load.cluster.gradient?.note(latencyMs, load.cluster.inFlight);
     if (!this.#judgedByTrailers) this.#outcome(outcome, nowMs);
-    if (this.#span?.recording) this.#span.set("http.response.status_code", status);
+    this.#span?.set("http.response.status_code", status);
     // For a client, 4xx is an error, too. @see OpenTelemetry semantic conventions, HTTP span status
     if (status >= 400) this.#failSpan(String(status), `status ${status}`);
     return this.#call.accepts(this, status, headers);

@@ -13,7 +13,7 @@ export interface CallPlan {
   readonly body: RequestBody | undefined;
   /** Called once per try, because host, trace, remaining time and the number of the try (from 1) differ. */
   request(endpoint: Endpoint, span: Span | undefined, attempt: number): OutgoingRequest;
-  /** Opens the span of one try; undefined: the trace is not sampled. */
+  /** Opens the span of one try; undefined: no spans are recorded. */
   startSpan(): Span | undefined;
 }
 

@@ -19,13 +19,15 @@ export type SpanKind = "server" | "client" | "internal";
 
 export interface Span {
   readonly context: SpanContext;
-  /** False when attributes are not recorded, so that callers can skip computing them. */
+  /** False when nothing is recorded, so that callers can skip child spans and attributes. */
   readonly recording: boolean;
   set(name: string, value: string | number | boolean): void;
   /** A better name, once the route is known. */
   rename(name: string): void;
   /** Marks the span as failed, with the reason. */
   fail(reason: string): void;
+  /** Attributes that are costly: `describe` sets them, and is called only if the span is kept, possibly after its end. */
+  later(describe: () => void): void;
   end(): void;
 }
 
@@ -73,17 +75,25 @@ export function formatTraceparent(context: SpanContext): string {
 
 /** A tracer that records nothing but keeps traces whole: a child keeps its parent's trace id and, if it is trusted, sampling. */
 export function passThroughTracer(random: Random): Tracer {
-  const hex = (bytes: number) => Buffer.from(random.bytes(bytes)).toString("hex");
   return {
     start(_name, options) {
-      const { parent } = options;
-      const context: SpanContext = {
-        traceId: parent?.traceId ?? hex(16),
-        spanId: hex(8),
-        sampled: isSampled(options, () => false),
-        ...(parent?.state ? { state: parent.state } : {}),
-      };
-      return { context, recording: false, set() {}, rename() {}, fail() {}, end() {} };
+      const context = childContext(
+        random,
+        options.parent,
+        isSampled(options, () => false),
+      );
+      return { context, recording: false, set() {}, rename() {}, fail() {}, later() {}, end() {} };
     },
+  };
+}
+
+/** A new span's context: of the parent's trace, or of a new one. */
+export function childContext(random: Random, parent: SpanContext | undefined, sampled: boolean): SpanContext {
+  const hex = (bytes: number) => Buffer.from(random.bytes(bytes)).toString("hex");
+  return {
+    traceId: parent?.traceId ?? hex(16),
+    spanId: hex(8),
+    sampled,
+    ...(parent?.state ? { state: parent.state } : {}),
   };
 }

@@ -390,7 +390,14 @@ export const Settings = Type.Object(
       default: 0.01,
       minimum: 0,
       maximum: 1,
-      description: "Share of traces started here that are recorded. The decision of a trusted caller is kept.",
+      description: "Share of traces started here that are sampled. The decision of a trusted caller is kept.",
+    }),
+    traceSlowMs: Type.Integer({
+      default: 1000,
+      minimum: 1,
+      maximum: 3_600_000,
+      description:
+        "Milliseconds from which a request counts as slow. Slow and failed requests are exported even if they are not sampled.",
     }),
   },
   { additionalProperties: false },

@@ -81,6 +81,7 @@ async function inWorkers(parts: Parts): Promise<ClosedGateway> {
         otlpUrl: settings.otlpUrl,
         otlpProtocol: settings.otlpProtocol,
         traceSampleRatio: settings.traceSampleRatio,
+        traceSlowMs: settings.traceSlowMs,
       },
     }),
   );

@@ -30,6 +30,7 @@ export interface WorkerStart {
   readonly otlpUrl: string | undefined;
   readonly otlpProtocol: OtlpProtocol;
   readonly traceSampleRatio: number;
+  readonly traceSlowMs: number;
 }
 
 /** Ports of a process, each with its address. */

@@ -29,7 +29,10 @@ test.for([
     await call(`${api}/v1/services/orders/instances/one`, { method: "PUT", token, body: registration });
     const routes = {
       trustedProxies: ["127.0.0.0/8"],
-      routes: [{ name: "orders", match: { path: { prefix: "/" } }, service: "orders" }],
+      routes: [
+        { name: "orders", match: { path: { prefix: "/" } }, service: "orders" },
+        { name: "broken", match: { path: { exact: "/broken" } }, respond: { status: 503 } },
+      ],
     };
     const items = { "gateway.yaml": { format: "yaml", value: JSON.stringify(routes) } };
     await call(`${api}/v1/config/default/gateway/default/releases`, { method: "POST", token, body: { items } });
@@ -48,6 +51,12 @@ test.for([
     expect(server).toMatchObject({ kind: 2 });
     expect(client).toMatchObject({ kind: 3 });
     expect(json["traceparent"]).toBe(`00-${traceId}-${client?.spanId}-01`);
+
+    // A failed request is exported, although its caller does not sample it.
+    const failedTrace = "5".repeat(32);
+    await call(`${gateway}/broken`, { headers: { traceparent: `00-${failedTrace}-${clientSpan}-00` } });
+    const failed = await eventually("the failed span", () => otlp.spans.find((span) => span.traceId === failedTrace));
+    expect(failed.attributes).toMatchObject({ "http.response.status_code": 503, "posthouse.route": "broken" });
 
     // A call of the control API is a trace of its own, in the log under the same id.
     const apiTrace = "0af7651916cd43dd8448eb211c80319c";

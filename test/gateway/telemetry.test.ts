@@ -47,6 +47,7 @@ function recordingTracer(): Tracer & { spans: Recorded[] } {
         set: (key, value) => void (span.set[key] = value),
         rename: (better) => void (span.name = better),
         fail: (reason) => void (span.failed = reason),
+        later: (describe) => describe(),
         end: () => void (span.ended += 1),
       };
     },

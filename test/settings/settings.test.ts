@@ -46,7 +46,7 @@ test("the settings of docs/guides/observability.md are accepted", () => {
   const guide = readFileSync(join(projectRoot, "docs/guides/observability.md"), "utf8");
   const { text } = guideBlocks(guide).find(({ marker }) => marker === "collector") as GuideBlock;
   const { values } = load({ file: { path: "posthouse.yaml", text } });
-  expect([values.otlpProtocol, values.traceSampleRatio]).toEqual(["grpc", 0.01]);
+  expect([values.otlpProtocol, values.traceSampleRatio, values.traceSlowMs]).toEqual(["grpc", 0.01, 1000]);
 });
 
 test.each([

@@ -71,7 +71,7 @@ export class Exchange {
     return this.forward?.route.name ?? this.answeredBy?.name ?? this.refusal?.route?.name ?? NO_ROUTE;
   }
 
-  /** The span of one try. Undefined: the trace is not sampled, so its spans are never read. */
+  /** The span of one try. Undefined: no spans are recorded. */
   startTry(): Span | undefined {
     if (!this.span.recording) return undefined;
     const span = this.#host.tracer.start(spanName(this.method), { kind: "client", parent: this.span.context });
@@ -119,28 +119,30 @@ export class Exchange {
   }
 
   #endSpan(shown: number): void {
-    const { span, flag } = this;
-    const code = this.refusal?.code;
-    if (shown >= 500) span.fail(code ?? `status ${shown}`);
-    if (span.recording) {
-      const { method } = this.raw;
-      span.set("http.request.method", this.method);
-      if (this.method !== method) span.set("http.request.method_original", method);
-      const compiled = this.forward?.route ?? this.answeredBy ?? this.refusal?.route;
-      const template = routeTemplate(compiled?.path);
-      if (template !== undefined) {
-        span.set("http.route", template);
-        span.rename(`${spanName(this.method)} ${template}`);
-      }
-      if (compiled) span.set("posthouse.route", compiled.name);
-      setRequestAttributes(span, this.raw, this.head);
-      // Without an answer, no status was sent.
-      if (this.status > 0) span.set("http.response.status_code", this.status);
-      if (shown >= 500) span.set("error.type", code ?? String(shown));
-      else if (flag === GATEWAY_FLAGS.CLIENT_CLOSED) span.set("error.type", GatewayErrors.CLIENT_CLOSED.code);
-      if (this.#grpcStatus !== undefined) setGrpcAttributes(span, this.#grpcStatus);
-      if (flag) span.set("posthouse.flag", flag);
-    }
+    const { span } = this;
+    if (shown >= 500) span.fail(this.refusal?.code ?? `status ${shown}`);
+    span.later(() => this.#describe(shown));
     span.end();
+  }
+
+  #describe(shown: number): void {
+    const { span, flag } = this;
+    const { method } = this.raw;
+    span.set("http.request.method", this.method);
+    if (this.method !== method) span.set("http.request.method_original", method);
+    const compiled = this.forward?.route ?? this.answeredBy ?? this.refusal?.route;
+    const template = routeTemplate(compiled?.path);
+    if (template !== undefined) {
+      span.set("http.route", template);
+      span.rename(`${spanName(this.method)} ${template}`);
+    }
+    if (compiled) span.set("posthouse.route", compiled.name);
+    setRequestAttributes(span, this.raw, this.head);
+    // Without an answer, no status was sent.
+    if (this.status > 0) span.set("http.response.status_code", this.status);
+    if (shown >= 500) span.set("error.type", this.refusal?.code ?? String(shown));
+    else if (flag === GATEWAY_FLAGS.CLIENT_CLOSED) span.set("error.type", GatewayErrors.CLIENT_CLOSED.code);
+    if (this.#grpcStatus !== undefined) setGrpcAttributes(span, this.#grpcStatus);
+    if (flag) span.set("posthouse.flag", flag);
   }
 }

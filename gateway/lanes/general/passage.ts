@@ -146,7 +146,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener, TimeLimi
     };
     const context = span?.context ?? exchange.span.context;
     const request = outgoingRequest(parts, { endpoint, context, attempt, timeLeft: this.#limits.left() });
-    if (span?.recording) setTryAttributes(span, { request, endpoint, attempt });
+    span?.later(() => setTryAttributes(span, { request, endpoint, attempt }));
     return request;
   }
 
