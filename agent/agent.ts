@@ -27,6 +27,7 @@ import { HostFiles } from "./host-files.ts";
 import { HostSidecar } from "./host-sidecar.ts";
 import type { AgentIdentity } from "./identity/agent-identity.ts";
 import type { ServiceIdentities } from "./service-identities.ts";
+import { ServiceLogs } from "./service-logs/service-logs.ts";
 import type { AgentSettings } from "./settings.ts";
 import { SnapshotKeeper, type Snapshot } from "./snapshot.ts";
 import { statusOf } from "./status.ts";
@@ -61,6 +62,7 @@ export class LocalAgent implements AsyncDisposable {
   readonly files: HostFiles;
   readonly certificates: HostCertificates;
   readonly sidecar: HostSidecar;
+  readonly #logs: ServiceLogs;
   /** State of an earlier run; used up by the start. */
   #snapshot: Snapshot | undefined;
   /** Why the latest reload of the definition files changed nothing. */
@@ -107,6 +109,8 @@ export class LocalAgent implements AsyncDisposable {
       }),
     );
     this.#sink = new FileSink(host);
+    const { dataDir, logsBytesMax: bytesMax, logsKeepDays: keepDays } = settings;
+    this.#logs = this.#stack.use(new ServiceLogs(host, { sink: this.#sink, dataDir, limits: { bytesMax, keepDays } }));
     this.#acknowledger = this.#stack.use(
       new Acknowledger(host, client.config, { subscriber: node, session: () => this.#syncer.state.session }),
     );
@@ -181,6 +185,7 @@ export class LocalAgent implements AsyncDisposable {
     this.files.define(definitions.files);
     this.certificates.define(definitions.services);
     this.sidecar.define(definitions.services);
+    this.#logs.define(definitions.services);
     // After the files have pinned their configs: following those twice would waste a call each.
     this.#configs.followSeeds();
     this.#catalogs.followSeeds();
@@ -197,6 +202,7 @@ export class LocalAgent implements AsyncDisposable {
     this.files.define(files);
     this.certificates.define(services);
     this.sidecar.define(services);
+    this.#logs.define(services);
   }
 
   /** Notes that new definitions are not valid; the old ones stay in force. */

@@ -24,6 +24,7 @@ import {
 import { EffectiveConfig, isMasked } from "#config-server/api";
 import { FileDefinition } from "./contract/files.ts";
 import { CertificateFiles } from "./contract/certificate-files.ts";
+import { LogSources } from "./contract/logs.ts";
 import { SidecarDefinition } from "./contract/sidecar.ts";
 
 export {
@@ -86,6 +87,7 @@ export const ServiceDefinition = Type.Object(
     ...stated,
     sidecar: Type.Optional(SidecarDefinition),
     certificate: Type.Optional(CertificateFiles),
+    logs: Type.Optional(LogSources),
   },
   { additionalProperties: false },
 );

@@ -34,6 +34,7 @@ import {
   sidecarProblem,
   type SidecarDefinition,
 } from "./api.ts";
+import type { LogSource } from "./contract/logs.ts";
 import type { WantedTemplate } from "./core/plan.ts";
 
 export interface DefinedService {
@@ -41,6 +42,7 @@ export interface DefinedService {
   readonly registration: LocalRegistration;
   readonly certificate?: CertificateFiles | undefined;
   readonly sidecar?: SidecarDefinition | undefined;
+  readonly logs?: readonly LogSource[] | undefined;
 }
 
 export interface DefinedFile {
@@ -277,6 +279,7 @@ export function serviceOf(definition: ServiceDefinition, { node, address }: Defi
     id = `${idPart(node)}-${name}-${definition.port}`,
     sidecar,
     certificate,
+    logs,
     ...rest
   } = definition;
   return {
@@ -284,6 +287,7 @@ export function serviceOf(definition: ServiceDefinition, { node, address }: Defi
     registration: { address, ...rest },
     ...(sidecar ? { sidecar } : {}),
     ...(certificate ? { certificate } : {}),
+    ...(logs ? { logs } : {}),
   };
 }
 

@@ -42,6 +42,10 @@ export interface AgentSettings {
   readonly filesDir: string;
   /** Folder of definition files; undefined: none. */
   readonly servicesDir: string | undefined;
+  /** Bytes of all collected logs of services, in the data folder. */
+  readonly logsBytesMax: number;
+  /** Days for which collected logs are kept, today included. */
+  readonly logsKeepDays: number;
   /** Seconds without a heartbeat after which this host's services leave the registry. */
   readonly sessionTtlSeconds: number;
   /** Seconds between two comparisons of everything that the server has of this host. */
@@ -64,6 +68,8 @@ export const AGENT_DEFAULTS = Object.freeze({
   access: Object.freeze([]) as readonly LocalAccess[],
   socket: Object.freeze({ path: undefined, mode: 0o600, owner: undefined, group: undefined }),
   servicesDir: undefined,
+  logsBytesMax: 1024 * 1024 * 1024,
+  logsKeepDays: 7,
   sessionTtlSeconds: 30,
   fullSyncSeconds: 60,
   execAllow: Object.freeze([]) as readonly string[],

@@ -18,6 +18,7 @@ const NEEDED = [
   { program: "chromium", debianPackage: "chromium" },
   { program: "docker-compose", debianPackage: "docker-compose" },
   { program: "dpkg-deb", debianPackage: "dpkg" },
+  { program: "logrotate", debianPackage: "logrotate" },
   { program: "prometheus", debianPackage: "prometheus" },
   { program: "promtool", debianPackage: "prometheus" },
   { program: "systemd-analyze", debianPackage: "systemd" },

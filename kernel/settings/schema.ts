@@ -319,6 +319,17 @@ export const Settings = Type.Object(
       maximum: 86_400,
       description: "Time without a heartbeat after which an agent's services are deregistered.",
     }),
+    agentLogsBytesMax: Type.Integer({
+      default: 1024 * 1024 * 1024,
+      minimum: 1024 * 1024,
+      description: "Size of all logs that the agent has collected. Beyond it the oldest files are deleted.",
+    }),
+    agentLogsKeepDays: Type.Integer({
+      default: 7,
+      minimum: 1,
+      maximum: 3_650,
+      description: "Days for which the agent keeps collected logs, today included.",
+    }),
     dns: oneOf(["on", "off"], {
       default: "on",
       description: "Whether a process with the control API or an agent answers DNS.",

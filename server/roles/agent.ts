@@ -53,6 +53,8 @@ export async function startAgent(parts: Parts): Promise<void> {
         dataDir,
         filesDir: join(dataDir, "files"),
         servicesDir,
+        logsBytesMax: settings.agentLogsBytesMax,
+        logsKeepDays: settings.agentLogsKeepDays,
         sessionTtlSeconds: settings.agentSessionSeconds,
         execAllow: settings.agentExecAllow,
       },

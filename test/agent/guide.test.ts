@@ -30,7 +30,7 @@ function config(app: string, items: Record<string, string>): EffectiveConfig {
 test("the guide's definition files are accepted as they are", async () => {
   await using folder = await tempFolder();
   const examples = blocks("definitions");
-  expect(examples).toHaveLength(4);
+  expect(examples).toHaveLength(5);
   for (const [i, text] of examples.entries()) await writeFile(join(folder.path, `${i}.yaml`), text);
   const { services, files } = await readDefinitions(folder.path, { node: "host-a", address: "10.0.0.7" });
   expect(services.find(({ registration }) => registration.checks !== undefined)?.registration.checks).toHaveLength(2);
@@ -38,6 +38,7 @@ test("the guide's definition files are accepted as they are", async () => {
     mode: "0640",
     group: "payments",
   });
+  expect(services.flatMap(({ logs = [] }) => logs)).toHaveLength(2);
   expect(files).toHaveLength(3);
   expect(files[1]).toMatchObject({ check: { timeoutSeconds: 5 }, reload: { type: "signal", splaySeconds: 10 } });
   expect(files[2]).toMatchObject({ write: "in-place" });
