@@ -39,7 +39,7 @@ describe.runIf(hasBrowser)("the pages of services", () => {
     expect(await rows.nth(1).innerText()).toContain("1 passing · 1 critical");
     await page.getByRole("link", { name: "orders", exact: true }).click();
     await page.getByRole("heading", { name: "orders", exact: true }).waitFor();
-    expect(await page.locator(".ribbon").count()).toBe(2);
+    await expect.poll(() => page.locator(".ribbon").count(), { timeout: 60_000 }).toBe(2);
 
     await page.getByRole("row").filter({ hasText: "orders-2" }).click();
     const panel = page.getByRole("dialog");

@@ -125,7 +125,11 @@ async function rollsBack(page: Page, posthouse: Posthouse): Promise<void> {
   await part(page, "Releases").click();
   const row = page.getByRole("row").filter({ hasText: "demo" });
   await row.getByRole("button", { name: "Roll back…" }).click();
-  await page.getByRole("dialog").getByRole("button", { name: "Roll back", exact: true }).click();
+  const dialog = page.getByRole("dialog");
+  // The dialog grows when it has the difference, and its buttons move.
+  await dialog.getByRole("heading", { name: "gateway.yaml" }).waitFor();
+  await dialog.getByRole("button", { name: "Roll back", exact: true }).click();
+  await dialog.waitFor({ state: "detached" });
   await eventually("the old route works again", async () => {
     const [old, now] = await Promise.all([call(`${posthouse.gateway}/riders`), call(`${posthouse.gateway}/couriers`)]);
     return old.status === 200 && now.status === 404;
