@@ -165,7 +165,7 @@ export class Locks implements AsyncDisposable {
       const { result, wrote } = await this.#transactions.commit(ref, undefined, () =>
         breakLock(this.book.lock(ref), { by, reason, nowMs: this.#host.clock.now(), lease: lease.id }),
       );
-      this.#host.log.warn({ ...ref, by, reason, token: result.token, session: result.session }, "lock broken");
+      this.#host.log.warn({ ...ref, by, reason, fencing: result.token, session: result.session }, "lock broken");
       return { revision: wrote, broken: brokenView(result) };
     } catch (error) {
       await this.#store.revoke(lease.id).catch(() => {});

@@ -306,7 +306,7 @@ export class Access {
     const key = `${TOKENS_PREFIX}${CONSOLE_TOKEN_ID}`;
     const isNew = await this.tokens.issueOnce(record, key, [{ type: "put", key, value: encodeJson(record) }]);
     const { name, policies } = record;
-    if (isNew) this.#host.log.info({ token: CONSOLE_TOKEN_ID, name, policies, by: AT_START }, "token issued");
+    if (isNew) this.#host.log.info({ tokenId: CONSOLE_TOKEN_ID, name, policies, by: AT_START }, "token issued");
     return this.signIns.link(CONSOLE_TOKEN_ID);
   }
 

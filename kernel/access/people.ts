@@ -76,7 +76,7 @@ export class People {
       );
     }
     await this.#store.txn({ then: removalOf(tokenId) });
-    this.#host.log.info({ token: tokenId, name }, "signed out");
+    this.#host.log.info({ tokenId, name }, "signed out");
   }
 
   /** Access calls this when a binding changed or a token is gone, which may have been all that a sign-in was about. */
@@ -106,7 +106,7 @@ export class People {
     for (const [id, { name }] of over) {
       // One at a time: they are few, and every member does this.
       await this.#store.txn({ then: removalOf(id) });
-      this.#host.log.info({ token: id, name }, "signed out, because nothing grants this sign-in anything any more");
+      this.#host.log.info({ tokenId: id, name }, "signed out, because nothing grants this sign-in anything any more");
     }
   }
 

@@ -101,7 +101,7 @@ export class ServiceTokens {
     const { revision } = await this.#lease.use((lease) =>
       this.#store.txn({ then: [{ type: "put", key, value: encodeJson(record), lease }] }),
     );
-    this.#host.log.debug({ token: id, name: record.name, by: caller.id, ttlSeconds }, "service token issued");
+    this.#host.log.debug({ tokenId: id, name: record.name, by: caller.id, ttlSeconds }, "service token issued");
     const issued = {
       name: record.name,
       ...tokenLimits(record.limits),

@@ -155,7 +155,7 @@ export class SignIns {
     const [, tokenId = "", secret = ""] = COOKIE_FORM.exec(cookie) ?? [];
     await this.#change(tokenId, (list) => ({ list: withoutSession(list, sha256(secret)), result: undefined }));
     const name = this.#holders.tokens.get(tokenId)?.name;
-    this.#host.log.info({ token: tokenId, name }, "signed out");
+    this.#host.log.info({ tokenId, name }, "signed out");
   }
 
   /** The sessions of a token that are open, for the list of sign-ins. */
@@ -194,7 +194,7 @@ export class SignIns {
       const opened = signInOf(token, { sha256: sha256(secret), endMs: sinceMs + SESSION_MS, ...facts });
       return { list: add(list, opened), result: { token, session: opened } };
     });
-    this.#host.log.info({ token: tokenId, name: token.name, policies: token.policies, by: method }, "signed in");
+    this.#host.log.info({ tokenId, name: token.name, policies: token.policies, by: method }, "signed in");
     return { cookie: `${tokenId}.${secret}`, session: this.#session(tokenId, secret, { ...session, token }) };
   }
 

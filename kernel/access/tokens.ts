@@ -102,7 +102,7 @@ export class Tokens {
       }),
     );
     const { name, policies } = record;
-    this.#host.log.info({ token: id, ...limits, name, policies, by: authorName(by) }, "token issued");
+    this.#host.log.info({ tokenId: id, ...limits, name, policies, by: authorName(by) }, "token issued");
     return { ...this.#summary(id, record), token };
   }
 
@@ -133,7 +133,7 @@ export class Tokens {
         };
       }),
     );
-    this.#host.log.info({ token: id, name: result.name, overlapSeconds, by: authorName(by) }, "token rotated");
+    this.#host.log.info({ tokenId: id, name: result.name, overlapSeconds, by: authorName(by) }, "token rotated");
     return { ...this.#summary(id, result), token: `ph_${id}_${secret}` };
   }
 
@@ -145,7 +145,7 @@ export class Tokens {
     // Most tokens could never manage access, so they need no look at all the others.
     await (mayKeepDoor(found) ? this.#revokeGuarded(id, by) : this.#revokePlain(id, by));
     const { name, policies } = found;
-    this.#host.log.info({ token: id, name, policies, by: authorName(by) }, "token revoked");
+    this.#host.log.info({ tokenId: id, name, policies, by: authorName(by) }, "token revoked");
   }
 
   async #revokePlain(id: string, by: AccessAuthor): Promise<void> {

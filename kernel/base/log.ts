@@ -1,9 +1,11 @@
 /**
  * Log lines as text: JSON for programs, and aligned columns for a person at a terminal. An expected error (of posthouse, or of the
- * system, such as a port in use) is its code and its message. Only a defect has its stack.
+ * system, such as a port in use) is its code and its message. Only a defect has its stack. Every line of a process is made here, so
+ * this is where secrets are removed and control characters are escaped.
  */
 import { AppError } from "./errors.ts";
 import type { LogLevel } from "./host.ts";
+import { redactedMember, redactedText } from "./redact.ts";
 
 export const LOG_FORMATS = ["json", "text"] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
@@ -47,18 +49,21 @@ function loggedError(error: Error, depth = 0): LoggedError {
   };
 }
 
-function plain(_key: string, value: unknown): unknown {
+function plain(name: string, value: unknown): unknown {
   if (value instanceof Error) return loggedError(value);
-  return typeof value === "bigint" ? String(value) : value;
+  const shown = redactedMember(name, value);
+  return typeof shown === "bigint" ? String(shown) : shown;
 }
 
 /** The text for a value that JSON cannot represent: a function, or an object that refers to itself. */
 const NOT_JSON = JSON.stringify("[not JSON]");
 
-/** Text of a value. */
-function jsonOf(value: unknown): string {
+/** Text of a field's value. */
+function jsonOf(field: string, value: unknown): string {
   try {
-    return JSON.stringify(value, plain) ?? NOT_JSON;
+    return escaped(
+      JSON.stringify(value, (name, inner: unknown) => plain(name === "" ? field : name, inner)) ?? NOT_JSON,
+    );
   } catch {
     return NOT_JSON;
   }
@@ -67,9 +72,9 @@ function jsonOf(value: unknown): string {
 /** One line of JSON: level, time, fields, and the message as `msg`. */
 export function jsonLine({ timeMs, level, fields, message }: LogLine): string {
   const known = Object.entries(fields).filter(([, value]) => value !== undefined);
-  const members = known.map(([name, value]) => `,${JSON.stringify(name)}:${jsonOf(value)}`).join("");
+  const members = known.map(([name, value]) => `,${quoted(name)}:${jsonOf(name, value)}`).join("");
   const time = new Date(timeMs).toISOString();
-  return `{"level":"${level}","time":"${time}"${members},"msg":${JSON.stringify(message)}}\n`;
+  return `{"level":"${level}","time":"${time}"${members},"msg":${quoted(message)}}\n`;
 }
 
 const COLORS: Readonly<Record<LogLevel, number>> = { debug: 90, info: 32, warn: 33, error: 31 };
@@ -86,16 +91,14 @@ export function textLine({ timeMs, level, component = "", fields, message }: Log
   const stacks: string[] = [];
   const shown = Object.entries(fields).flatMap(([name, value]) => {
     if (value === undefined || ((name === "role" || name === "server") && value === component)) return [];
-    if (value instanceof Error) {
-      const text = errorText(value, stacks);
-      return text === message ? [] : [`${name}=${word(text)}`];
-    }
-    return [`${name}=${word(value)}`];
+    if (!(value instanceof Error)) return [`${word(redactedText(name))}=${fieldText(name, value)}`];
+    const text = errorText(value, stacks);
+    return text === message ? [] : [`${word(redactedText(name))}=${word(redactedText(text))}`];
   });
   const tail = shown.length === 0 ? "" : `  ${paint(DIM, shown.join(" "))}`;
   const head = `${paint(DIM, at)} ${paint(COLORS[level], level.toUpperCase().padEnd(5))} ${component.padEnd(COMPONENT_WIDTH)}`;
-  const below = stacks.map((stack) => `${stack.replaceAll(/^/gm, "    ")}\n`).join("");
-  return `${head} ${printable(message)}${tail}\n${below}`;
+  const below = stacks.map((stack) => `${stackText(stack)}\n`).join("");
+  return `${head} ${escaped(redactedText(message))}${tail}\n${below}`;
 }
 
 /** The messages of an error and of its causes; the stack of a defect is separate. */
@@ -108,17 +111,36 @@ function errorText(error: Error, stacks: string[]): string {
   return messages.join(": ");
 }
 
-/** A value for people: quoted only where a space or a sign would split it. */
-function word(value: unknown): string {
-  const text = typeof value === "string" ? value : jsonOf(value);
-  return typeof value === "string" && !/^[\w.:/@+,*-]+$/.test(value) ? JSON.stringify(value) : text;
+/** A stack, indented. */
+function stackText(stack: string): string {
+  const lines = redactedText(stack).split("\n");
+  return lines.map((line) => `    ${escaped(line)}`).join("\n");
 }
 
-/** Escapes control characters, which could move the cursor or hide a line. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, (sign) => {
-    const quoted = JSON.stringify(sign).slice(1, -1);
-    // JSON leaves DEL and the second block of control characters as they are.
-    return quoted === sign ? `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}` : quoted;
+function fieldText(name: string, value: unknown): string {
+  const shown = typeof value === "string" ? redactedMember(name, value) : value;
+  return typeof shown === "string" ? word(shown) : jsonOf(name, value);
+}
+
+/** A text for people: quoted only where a space or a sign would split it. */
+function word(text: string): string {
+  return /^(?:[\w.:/@+,*-]+|\[redacted\])$/.test(text) ? text : escaped(JSON.stringify(text));
+}
+
+function quoted(text: string): string {
+  return escaped(JSON.stringify(redactedText(text)));
+}
+
+/** Characters that could move the cursor, hide a line, or change the order of what is read; JSON leaves some of them as they are. */
+const HARMFUL = /[\p{Cc}\u2028\u2029\u202A-\u202E\u2066-\u2069]/gu;
+/** Only printable characters of ASCII. */
+const HARMLESS = /^[ -~]*$/;
+
+/** Escapes harmful characters as JSON does. */
+function escaped(text: string): string {
+  if (HARMLESS.test(text)) return text;
+  return text.replaceAll(HARMFUL, (sign) => {
+    const inJson = JSON.stringify(sign).slice(1, -1);
+    return inJson === sign ? `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}` : inJson;
   });
 }

@@ -66,7 +66,7 @@ export class Joins {
         then: [{ type: "put", key: `${JOIN_TOKENS_PREFIX}${id}`, value: encodeJson(record), lease }],
       }),
     );
-    this.#host.log.info({ joinToken: id, kind: bound.kind, name: bound.name, by }, "join token created");
+    this.#host.log.info({ joinTokenId: id, kind: bound.kind, name: bound.name, by }, "join token created");
     return { ...tokenSummary(id, record), token: `phj_${id}_${secret}_${this.#authority.fingerprint}` };
   }
 
@@ -82,7 +82,7 @@ export class Joins {
     if (results[0]?.type === "delete" && results[0].deleted === 0) {
       throw IdentityErrors.JOIN_TOKEN_NOT_FOUND(`Join token "${id}" not found.`);
     }
-    this.#host.log.info({ joinToken: id, by }, "join token revoked");
+    this.#host.log.info({ joinTokenId: id, by }, "join token revoked");
   }
 
   /** Uses a token, and issues the first certificate of the node. @throws the IDENTITY_JOIN_ and IDENTITY_NODE_ errors */
@@ -105,7 +105,7 @@ export class Joins {
     // Of a node that had the name before.
     await this.#authority.certificates.revokeAll(holder, node.by);
     const issued = await this.#issue({ node, csr });
-    this.#host.log.info({ spiffeId, joinToken: id, by: node.by }, "node joined");
+    this.#host.log.info({ spiffeId, joinTokenId: id, by: node.by }, "node joined");
     return { ...issued, node };
   }
 

@@ -62,7 +62,7 @@ test("an instance whose session ends leaves a line that says so, and tokens leav
   expect((await line("deregistered")).fields).toMatchObject({ reason: expect.stringContaining("its session ended") });
   const made = await control.call("POST", "/v1/tokens", { name: "ci", policies: ["viewer"], apps: ["orders"] });
   await control.call("DELETE", `/v1/tokens/${String(made.json["id"])}`);
-  const fields = { name: "ci", policies: ["viewer"], by: "operator", token: made.json["id"] };
+  const fields = { name: "ci", policies: ["viewer"], by: "operator", tokenId: made.json["id"] };
   expect(await line("token issued")).toMatchObject({ level: "info", fields: { ...fields, apps: ["orders"] } });
   expect(await line("token revoked")).toMatchObject({ level: "info", fields });
   expect(JSON.stringify(host.log.lines)).not.toContain(String(made.json["token"]));

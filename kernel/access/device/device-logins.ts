@@ -180,7 +180,7 @@ export class DeviceLogins {
       return { writes: [{ type: "delete", key }, put], result: record };
     });
     const { name } = result;
-    this.#host.log.info({ login: id, token: tokenId, name, device: login.device, address }, "device signed in");
+    this.#host.log.info({ login: id, tokenId, name, device: login.device, address }, "device signed in");
     return { token: `ph_${tokenId}_${secret}`, tokenId, name, expiresAt: new Date(untilMs).toISOString() };
   }
 
