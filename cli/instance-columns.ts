@@ -1,9 +1,10 @@
 /** The columns of a list of instances. */
+import { bracketedHost } from "#base";
 import type { Instance } from "#registry/api";
 import type { Column } from "./table.ts";
 
 export function addressText({ address, port }: Pick<Instance, "address" | "port">): string {
-  return `${address.includes(":") ? `[${address}]` : address}:${port}`;
+  return `${bracketedHost(address)}:${port}`;
 }
 
 export const INSTANCE_COLUMNS: readonly Column<Instance>[] = [

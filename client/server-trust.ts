@@ -6,7 +6,7 @@
 import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { ConnectionOptions, DetailedPeerCertificate } from "node:tls";
-import { type AppError, messageOf } from "#base";
+import { type AppError, bareHost, messageOf } from "#base";
 import type { IdentitySource } from "#identity/core";
 import { ClientErrors } from "./errors.ts";
 
@@ -72,7 +72,7 @@ export class ServerTrust {
     const given = [own?.bundle, ca].filter((pem) => pem !== undefined && pem !== "") as string[];
     const isPinned = fingerprint !== undefined && !given.some((pem) => certificateWith(fingerprint, pem));
     const authorities = isPinned ? [...given, await this.#pin(url, fingerprint)] : given;
-    const host = hostOf(url);
+    const host = bareHost(url.hostname);
     return {
       host,
       port: Number(url.port) || 443,
@@ -109,11 +109,6 @@ export class ServerTrust {
   }
 }
 
-/** The host of a URL, as sockets take it. */
-function hostOf({ hostname }: URL): string {
-  return hostname.replaceAll(/^\[|\]$/g, "");
-}
-
 /** The certificates of a PEM text that can be read. */
 function certificatesIn(pem: string): X509Certificate[] {
   const { X509Certificate: Certificate } = process.getBuiltinModule("node:crypto");
@@ -141,7 +136,7 @@ function fingerprintOf({ fingerprint256 }: X509Certificate): string {
 /** The certificates that a server presents, the leaf first. Nothing is sent to it. */
 async function chainOf(url: URL): Promise<X509Certificate[]> {
   const { X509Certificate: Certificate } = process.getBuiltinModule("node:crypto");
-  const host = hostOf(url);
+  const host = bareHost(url.hostname);
   const socket = process.getBuiltinModule("node:tls").connect({
     host,
     port: Number(url.port) || 443,

@@ -5,7 +5,7 @@
 import { chmod, mkdir, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { Access, signInPath, type TokenSummary } from "#access";
-import { type Host, messageOf } from "#base";
+import { bracketedHost, type Host, messageOf } from "#base";
 import { injectTransport, type Transport } from "#client";
 import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
@@ -119,7 +119,7 @@ function outsideOf({ addresses, control, settings }: Parts): Server["outside"] {
   if (!control || addresses.controlApi?.startsWith("https:") !== true) return undefined;
   const { port } = new URL(addresses.controlApi);
   const name = EVERY_INTERFACE.has(settings.host) ? hostname().toLowerCase() : settings.host;
-  const host = name.includes(":") ? `[${name}]` : name;
+  const host = bracketedHost(name);
   // The operator's certificate comes from another authority.
   const fingerprint = settings.tlsCertFile === undefined ? control.authority.fingerprint : undefined;
   return { url: `https://${host}:${port}`, fingerprint };

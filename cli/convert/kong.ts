@@ -2,7 +2,7 @@
  * Kong's declarative config (`deck gateway dump`, `kong config db_export`) as a config of the gateway. Each service becomes a cluster
  * with fixed endpoints, so that the routes work before anything registers. Each path of a route becomes a route.
  */
-import { own } from "#base";
+import { bareHost, own } from "#base";
 import { createHash } from "node:crypto";
 import { stringify } from "yaml";
 import { CliErrors } from "../errors.ts";
@@ -115,7 +115,7 @@ function targetOf(given: Fields): Target {
 
 function endpoint({ protocol, host, port }: Omit<Target, "path">, weight = WEIGHT_DEFAULT) {
   return {
-    address: host.replaceAll(/^\[|\]$/g, ""),
+    address: bareHost(host),
     port,
     ...(protocol === "http" ? {} : { protocol }),
     ...(weight === WEIGHT_DEFAULT ? {} : { weight }),

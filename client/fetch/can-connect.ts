@@ -1,6 +1,6 @@
 /** Whether an address accepts a TCP connection now. */
 import { createConnection } from "node:net";
-import { deadline, type Host } from "#base";
+import { bareHost, deadline, type Host } from "#base";
 
 /** Milliseconds for one test connection. */
 const CONNECT_MS = 2_000;
@@ -13,7 +13,7 @@ export async function canConnect(
   using late = deadline(clock, CONNECT_MS);
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = createConnection({
-    host: hostname.replaceAll(/^\[|\]$/g, ""),
+    host: bareHost(hostname),
     port,
     signal: AbortSignal.any([late.signal, signal]),
   });

@@ -3,6 +3,7 @@
  * classify the address after name resolution, because a name may resolve differently the next time.
  */
 import ipaddr from "ipaddr.js";
+import { bareHost } from "./host-address.ts";
 
 /**
  * - `loopback`: this machine, including the unspecified address, which connects to it.
@@ -107,7 +108,7 @@ export function isNowhere(text: string): boolean {
 }
 
 function parsed(text: string): Address | undefined {
-  const [address = ""] = text.replaceAll(/^\[|\]$/g, "").split("%");
+  const [address = ""] = bareHost(text).split("%");
   return ipaddr.isValid(address) ? ipaddr.parse(address) : undefined;
 }
 

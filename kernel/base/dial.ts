@@ -8,6 +8,7 @@ import type { LookupFunction } from "node:net";
 import { networkInterfaces } from "node:os";
 import { classOfAddress, embeddedIPv4, isNowhere, type OwnListeners } from "./address-class.ts";
 import { defineErrors } from "./errors.ts";
+import { bareHost } from "./host-address.ts";
 
 export const DialErrors = defineErrors("DIAL", {
   REFUSED: { status: 403, title: "Address must not be dialed" },
@@ -55,7 +56,7 @@ export class DialGuard {
 
   /** The arguments of a connection. @throws DIAL_REFUSED; for a name, the lookup fails with it instead */
   target(host: string, port: number): DialTarget {
-    const bare = host.replaceAll(/^\[|\]$/g, "");
+    const bare = bareHost(host);
     const reason = this.refusal(bare, port);
     if (reason !== undefined) throw refused(bare, port, reason);
     return { host: bare, port, lookup: this.#lookupFor(port) };

@@ -52,6 +52,16 @@ export const HOST_FORMATS: Readonly<Record<string, (text: string) => string | un
   "http-url": urlHostProblem,
 };
 
+/** An address or name as URLs and `host:port` texts have it: an IPv6 address in brackets. */
+export function bracketedHost(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** The host of a URL as sockets and certificates have it: without brackets. */
+export function bareHost(host: string): string {
+  return host.replaceAll(/^\[|\]$/g, "");
+}
+
 function shown(text: string): string {
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }

@@ -3,7 +3,7 @@
  * @see OpenTelemetry semantic conventions for HTTP spans (stable)
  */
 import type { FastifyRequest } from "fastify";
-import type { Span } from "#base";
+import { bareHost, type Span } from "#base";
 
 /** Characters of a path that a span shows. Longer ones are cut, since a client chooses them. */
 const PATH_CHARS_MAX = 2_048;
@@ -22,6 +22,6 @@ export function setSpanAttributes(span: Span, request: FastifyRequest): void {
   span.set("url.path", (request.url.split("?", 1)[0] as string).slice(0, PATH_CHARS_MAX));
   span.set("network.protocol.version", request.raw.httpVersion === "2.0" ? "2" : request.raw.httpVersion);
   span.set("client.address", request.ip);
-  span.set("server.address", request.hostname.replaceAll(/[[\]]/g, ""));
+  span.set("server.address", bareHost(request.hostname));
   if (typeof request.port === "number") span.set("server.port", request.port);
 }

@@ -3,7 +3,7 @@
  * the contract, since servers and agents must accept and judge the same checks.
  */
 import type { Static } from "typebox";
-import { hostAddressProblem, urlHostProblem } from "#base";
+import { bracketedHost, hostAddressProblem, urlHostProblem } from "#base";
 import {
   AGENT_ONLY_CHECKS,
   DAMPING_DEFAULTS,
@@ -86,8 +86,10 @@ export function resolveCheck(check: Check, place: InstancePlace): ResolvedCheck 
     case "alias":
       return { ...check, ...ALIAS_JUDGING };
     case "http": {
-      const { path = "/", url = `${place.tls ? "https" : "http"}://${bracketed(place.host)}:${place.port}${path}` } =
-        check;
+      const {
+        path = "/",
+        url = `${place.tls ? "https" : "http"}://${bracketedHost(place.host)}:${place.port}${path}`,
+      } = check;
       const { path: _path, ...rest } = check;
       return judged({ ...rest, url, method: check.method ?? "GET" });
     }
@@ -136,10 +138,6 @@ function without<Kind extends { tls?: unknown }>({ tls: _tls, ...rest }: Kind): 
 function tlsOf(stated: Tls | boolean | undefined, place: InstancePlace): { tls?: Tls } {
   if (typeof stated === "object") return { tls: stated };
   return (stated ?? place.tls) ? { tls: {} } : {};
-}
-
-function bracketed(host: string): string {
-  return host.includes(":") ? `[${host}]` : host;
 }
 
 /** Headers of the connection itself, which the probe controls. */

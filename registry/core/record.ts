@@ -1,4 +1,5 @@
 /** The stored records of instances, verdicts and tombstones. Every default is filled in, and nothing derived is stored. */
+import { bracketedHost } from "#base";
 import type { Check, CheckStatus, Ingress, Lifecycle, Port, Protocol, Registration } from "../api.ts";
 import { storedCheck, type StoredCheck } from "./stored-check.ts";
 
@@ -45,7 +46,7 @@ export function recordOf(registration: Registration, checks: readonly Check[] = 
   const { address, port, protocol = "http", ports = [], tags = [], metadata = {}, weight = 100 } = registration;
   const { version, zone, ingress, owner, incarnation, lifecycle = "serving", probedBy = "server" } = registration;
   const stated = registration.checks ?? (probedBy === "server" ? checks : []);
-  const host = address.includes(":") ? `[${address}]` : address;
+  const host = bracketedHost(address);
   const scheme = protocol === "https" || protocol === "grpcs" || protocol === "tls" ? "https" : "http";
   return {
     address,

@@ -2,6 +2,7 @@
  * Instances as scrape targets of Prometheus: one target an instance, with its facts as meta labels for relabeling. Pure.
  * @see Prometheus, "HTTP SD": a list of `{ targets, labels }`
  */
+import { bracketedHost } from "#base";
 import type { Instance, ScrapeTarget } from "../api.ts";
 
 /** Metadata that says how an instance is scraped, if not at its own port, by HTTP, at `/metrics`. */
@@ -24,7 +25,7 @@ export function scrapeTargetOf(instance: Instance): ScrapeTarget {
   const scheme = metadata[SCRAPE_METADATA.scheme];
   const usual = TLS_PROTOCOLS.has(instance.protocol) ? "https" : "http";
   return {
-    targets: [`${address.includes(":") ? `[${address}]` : address}:${port}`],
+    targets: [`${bracketedHost(address)}:${port}`],
     labels: {
       __scheme__: scheme !== undefined && SCHEMES.has(scheme) ? scheme : usual,
       __metrics_path__: path?.startsWith("/") ? path : "/metrics",

@@ -1,5 +1,5 @@
 /** The DNS role. */
-import { TaskGroup } from "#base";
+import { bracketedHost, TaskGroup } from "#base";
 import { spellings } from "#settings";
 import { ServerErrors } from "../api.ts";
 import { listenError } from "../listen-error.ts";
@@ -51,9 +51,8 @@ export async function startDnsServer(parts: Parts): Promise<void> {
         },
       }),
     );
-    const name = settings.dnsHost.includes(":") ? `[${settings.dnsHost}]` : settings.dnsHost;
     parts.listeners.add({ host: settings.dnsHost, port });
-    parts.addresses.dns = `${name}:${port}`;
+    parts.addresses.dns = `${bracketedHost(settings.dnsHost)}:${port}`;
   } catch (error) {
     throw listenError(error, `${settings.dnsHost}:${settings.dnsPort}`, spellings("dnsPort"));
   }

@@ -1,14 +1,14 @@
 /**
- * Attributes of a request's spans. Test data in test/vectors has the published names.
+ * Attributes of a request's spans. A test compares their names with the published ones.
  * @see OpenTelemetry semantic conventions for HTTP spans (stable) and RPC attributes
  */
-import type { Span } from "#base";
+import { bareHost, type Span } from "#base";
 import type { Endpoint } from "../../core/balancing/endpoints.ts";
 import type { PathPattern } from "../../core/paths/path-pattern.ts";
 import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../../core/request/head.ts";
 import type { OutgoingRequest } from "../../upstream/transfer.ts";
 
-/** The query that a span shows: the names, since values may be secrets. */
+/** Replaces each value of a query, which may be a secret. */
 const REDACTED = "REDACTED";
 /** Characters of a path or a query that a span shows. Longer ones are cut, since a client chooses them. */
 const URL_CHARS_MAX = 2_048;
@@ -49,7 +49,7 @@ export function setRequestAttributes(span: Span, raw: RawHead, head: RequestHead
   span.set("url.path", head.path.slice(0, URL_CHARS_MAX));
   if (head.query.length > 1) span.set("url.query", shownQuery(head.query.slice(1)));
   span.set("client.address", head.client);
-  span.set("server.address", head.host.replaceAll(/[[\]]/g, ""));
+  span.set("server.address", bareHost(head.host));
   span.set("server.port", portOf(head.authority) ?? (head.scheme === "https" ? 443 : 80));
   const [agent] = head.header("user-agent");
   if (agent !== undefined) span.set("user_agent.original", agent.slice(0, URL_CHARS_MAX));
@@ -64,7 +64,7 @@ export function setTryAttributes(
   const [path = "", query] = request.path.split("?", 2);
   const shown = query === undefined || query === "" ? path : `${path}?${shownQuery(query)}`;
   span.set("url.full", `${endpoint.origin}${shown}`.slice(0, URL_CHARS_MAX));
-  span.set("server.address", endpoint.hostname.replaceAll(/[[\]]/g, ""));
+  span.set("server.address", bareHost(endpoint.hostname));
   span.set("server.port", endpoint.port);
   span.set("network.protocol.version", endpoint.protocol === "http1" ? "1.1" : "2");
   if (attempt > 1) span.set("http.request.resend_count", attempt - 1);

@@ -1,6 +1,7 @@
 /** Connections of probes, with or without TLS. */
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { bracketedHost } from "#base";
 import type { Network } from "../network.ts";
 
 export interface TlsOptions {
@@ -36,5 +37,5 @@ export function openSocket({ host, port, tls }: SocketPlace, network: Network, p
 }
 
 export function addressOf({ host, port }: { host: string; port: number }): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  return `${bracketedHost(host)}:${port}`;
 }

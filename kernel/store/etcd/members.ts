@@ -5,7 +5,7 @@
 import { isIP } from "node:net";
 import { InterceptingCall, type CallOptions, type Interceptor } from "@grpc/grpc-js";
 import { Etcd3, type IOptions } from "etcd3";
-import { AppError, messageOf, type Host } from "#base";
+import { AppError, bareHost, messageOf, type Host } from "#base";
 import { StoreErrors } from "../types.ts";
 
 /** Deadline of one call. etcd answers within milliseconds, or after an election of about a second. */
@@ -129,7 +129,7 @@ export class Members implements Disposable {
 /** gRPC takes an IP address for the name to verify, which Node rejects, so every call would fail with an error about a server name. */
 function requireHostName(endpoint: string): void {
   if (!endpoint.startsWith("https:")) return;
-  const host = new URL(endpoint).hostname.replaceAll(/^\[|\]$/g, "");
+  const host = bareHost(new URL(endpoint).hostname);
   if (isIP(host) === 0) return;
   throw StoreErrors.INVALID(
     `${endpoint} names etcd by an IP address, which cannot be verified over TLS. Use a host name that its certificate has.`,
