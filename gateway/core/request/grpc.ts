@@ -11,14 +11,28 @@ export type GrpcKind = "grpc" | "web" | "web-text";
 const GRPC_STATUS = {
   OK: 0,
   CANCELLED: 1,
+  UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
   PERMISSION_DENIED: 7,
   RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
   UNIMPLEMENTED: 12,
   INTERNAL: 13,
   UNAVAILABLE: 14,
+  DATA_LOSS: 15,
   UNAUTHENTICATED: 16,
 } as const;
+const STATUS_NAMES = Object.keys(GRPC_STATUS);
+
+/** The name of a `grpc-status`, such as `NOT_FOUND`; the number itself if it has no name. */
+export function grpcStatusName(status: string): string {
+  return /^\d{1,2}$/.test(status) ? (STATUS_NAMES[Number(status)] ?? status) : "UNKNOWN";
+}
 
 /** The gRPC statuses that are failures of the service, with the HTTP status that Envoy uses for them in outlier detection. */
 const FAILURES: Readonly<Record<string, number>> = { 2: 500, 4: 504, 13: 500, 14: 503, 15: 500 };

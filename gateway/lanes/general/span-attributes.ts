@@ -5,6 +5,7 @@
 import { bareHost, type Span } from "#base";
 import type { Endpoint } from "../../core/balancing/endpoints.ts";
 import type { PathPattern } from "../../core/paths/path-pattern.ts";
+import { grpcStatusName } from "../../core/request/grpc.ts";
 import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../../core/request/head.ts";
 import type { OutgoingRequest } from "../../upstream/transfer.ts";
 
@@ -12,27 +13,6 @@ import type { OutgoingRequest } from "../../upstream/transfer.ts";
 const REDACTED = "REDACTED";
 /** Characters of a path or a query that a span shows. Longer ones are cut, since a client chooses them. */
 const URL_CHARS_MAX = 2_048;
-
-/** The names of gRPC's status codes, by number. @see gRPC, "Status codes and their use" */
-const GRPC_STATUS_NAMES = [
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED",
-] as const;
 
 /** The template that a route matches; undefined: it has none, as a regular expression is not one. */
 export function routeTemplate(path: PathPattern | undefined): string | undefined {
@@ -73,7 +53,7 @@ export function setTryAttributes(
 /** The outcome of a gRPC call, by name. */
 export function setGrpcAttributes(span: Span, status: string): void {
   span.set("rpc.system.name", "grpc");
-  span.set("rpc.status_code", /^\d{1,2}$/.test(status) ? (GRPC_STATUS_NAMES[Number(status)] ?? status) : "UNKNOWN");
+  span.set("rpc.status_code", grpcStatusName(status));
 }
 
 function shownQuery(query: string): string {
