@@ -12,9 +12,9 @@ import {
 } from "#http";
 import { CheckStatus, Filter, InstanceList, Name, Namespace } from "../api.ts";
 import type { ServiceName } from "../core/keys.ts";
-import { parseFilter, type Predicate } from "../core/selector.ts";
+import type { Predicate } from "../core/selector.ts";
 import type { Registry } from "../registry.ts";
-import { DEFAULT_NAMESPACE, READ, revisionOf, TAGS, unknownService, Wait } from "./request.ts";
+import { DEFAULT_NAMESPACE, predicatesOf, READ, revisionOf, TAGS, unknownService, Wait } from "./request.ts";
 
 const DiscoveryQuery = Type.Object(
   {
@@ -93,11 +93,9 @@ function matchesOf(
   name: ServiceName,
   query: { status?: CheckStatus; tag?: string[]; filter?: string; subset?: string },
 ): Predicate[] {
-  const { status, tag = [], filter, subset } = query;
-  const matches: Predicate[] = [];
+  const { status, subset } = query;
+  const matches = predicatesOf(query);
   if (status !== undefined) matches.push((instance) => instance.status === status);
-  if (tag.length > 0) matches.push(({ tags }) => tag.every((wanted) => tags.includes(wanted)));
-  if (filter !== undefined) matches.push(parseFilter(filter));
   if (subset !== undefined) matches.push(registry.subset(name, subset));
   return matches;
 }

@@ -5,6 +5,7 @@ import { HttpErrors, isAllowed, principalOf } from "#http";
 import { Id, Name, Namespace, RegistryErrors } from "../api.ts";
 import type { Commander } from "../core/commands/commander.ts";
 import type { ServiceName } from "../core/keys.ts";
+import { parseFilter, type Predicate } from "../core/selector.ts";
 import type { Registry } from "../registry.ts";
 
 export const TAGS = ["registry"];
@@ -38,6 +39,14 @@ export function revisionOf(registry: Registry): number {
   const { revision } = registry;
   if (revision === 0) throw HttpErrors.UNAVAILABLE("The catalog is still loading. Retry shortly.");
   return revision;
+}
+
+/** The conditions that the tags and the filter of a query set. @throws REGISTRY_FILTER_INVALID */
+export function predicatesOf({ tag = [], filter }: { tag?: string[]; filter?: string }): Predicate[] {
+  const matches: Predicate[] = [];
+  if (tag.length > 0) matches.push(({ tags }) => tag.every((wanted) => tags.includes(wanted)));
+  if (filter !== undefined) matches.push(parseFilter(filter));
+  return matches;
 }
 
 export function unknownService({ namespace, service }: ServiceName) {

@@ -4,11 +4,10 @@ import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
 import { isHealthy } from "#health/core";
 import { maySee, principalOf } from "#http";
-import { Filter, type Instance, Name, Namespace, ScrapeTargetList } from "../api.ts";
+import { Filter, Name, Namespace, ScrapeTargetList } from "../api.ts";
 import { scrapeTargetOf } from "../core/scrape-targets.ts";
-import { parseFilter } from "../core/selector.ts";
 import type { Registry } from "../registry.ts";
-import { LIST, READ, revisionOf, TAGS } from "./request.ts";
+import { LIST, predicatesOf, READ, revisionOf, TAGS } from "./request.ts";
 
 const ScrapeTargetsQuery = Type.Object(
   {
@@ -45,21 +44,18 @@ export function scrapeTargetsRoute(untyped: FastifyInstance, registry: Registry)
     },
     (request) => {
       revisionOf(registry);
-      const { namespace, service, tag = [], filter, healthy } = request.query;
+      const { namespace, service, healthy } = request.query;
       const principal = principalOf(request);
       const { catalog } = registry;
-      const matches = filter === undefined ? () => true : parseFilter(filter);
-      const isWanted = (instance: Instance) =>
-        tag.every((wanted) => instance.tags.includes(wanted)) &&
-        (healthy === undefined || isHealthy(instance) === healthy) &&
-        matches(instance);
+      const matches = predicatesOf(request.query);
+      if (healthy !== undefined) matches.push((instance) => isHealthy(instance) === healthy);
       return catalog
         .services(namespace)
         .filter(
           (name) => (service === undefined || service.includes(name.service)) && maySee(principal, READ.action, name),
         )
         .flatMap((name) => catalog.instances(name.namespace, name.service))
-        .filter(isWanted)
+        .filter((instance) => matches.every((match) => match(instance)))
         .map(scrapeTargetOf);
     },
   );
