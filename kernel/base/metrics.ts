@@ -36,7 +36,7 @@ export interface Metrics {
   counter(options: MetricOptions): Family<CounterChild>;
   /**
    * `across`: how the values of several processes of one server combine. Absent: by their sum. `collect` sets all values
-   * when they are read; a label that it does not set is no longer reported.
+   * when they are read, and labels that it does not set disappear.
    */
   gauge(
     options: MetricOptions & { across?: "min" | "max"; collect?: (family: Family<GaugeChild>) => void },

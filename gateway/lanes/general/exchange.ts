@@ -57,8 +57,8 @@ export class Exchange {
     const incoming = isBadHead(head) ? undefined : readIncomingTrace((name) => head.header(name));
     const parent = incoming?.parent;
     this.method = boundedMethod(given.raw.method);
-    const resample = incoming && !(incoming.isDecided && isTraceTrusted(given.snapshot.table, given.raw.peer));
-    this.span = host.tracer.start(spanName(this.method), { kind: "server", parent, ...(resample ? { resample } : {}) });
+    const resample = !(incoming?.isDecided && isTraceTrusted(given.snapshot.table, given.raw.peer));
+    this.span = host.tracer.start(spanName(this.method), { kind: "server", parent, resample });
     metrics.inFlight.inc();
   }
 

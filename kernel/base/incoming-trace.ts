@@ -1,6 +1,7 @@
 /**
- * B3 trace context, which callers with Zipkin or an older Istio send: the single header `b3`, or one header for each part. Pure.
- * @see https://github.com/openzipkin/b3-propagation
+ * The trace context of a caller: W3C, or B3 (the single header `b3`, or one header for each part), which callers with Zipkin or an
+ * older Istio send. Pure.
+ * @see https://www.w3.org/TR/trace-context/ and https://github.com/openzipkin/b3-propagation
  */
 import { parseTraceparent, type SpanContext } from "./trace.ts";
 
