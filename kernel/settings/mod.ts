@@ -2,3 +2,4 @@
 export * from "./control.ts";
 export * from "./load.ts";
 export * from "./schema.ts";
+export type { OtlpProtocol } from "./telemetry.ts";

@@ -3,18 +3,11 @@
  * are all derived from its row.
  */
 import { Type, type Static } from "typebox";
-import { LOG_FORMATS, LOG_LEVELS } from "#base";
 import { CONTROL_ROWS } from "./control.ts";
+import { oneOf } from "./one-of.ts";
 import { SIGN_IN_ROWS } from "./sign-in.ts";
+import { TELEMETRY_ROWS } from "./telemetry.ts";
 
-/** One of some words. */
-const oneOf = <Word extends string>(words: readonly Word[], options: Record<string, unknown> = {}) =>
-  Type.Unsafe<Word>(
-    Type.Union(
-      words.map((word) => Type.Literal(word)),
-      options,
-    ),
-  );
 const port = (description: string, value: number) =>
   Type.Integer({ default: value, minimum: 0, maximum: 65_535, description: `${description} 0 chooses a free port.` });
 const address = (description: string) => Type.String({ default: "127.0.0.1", format: "host-address", description });
@@ -27,10 +20,6 @@ const labels = (description: string) =>
 
 export const ROLE_NAMES = ["registry", "config-server", "gateway", "agent"] as const;
 export type RoleName = (typeof ROLE_NAMES)[number];
-
-/** The protocols of OTLP, by the names of its specification. */
-const OTLP_PROTOCOLS = ["http/protobuf", "http/json", "grpc"] as const;
-export type OtlpProtocol = (typeof OTLP_PROTOCOLS)[number];
 
 /** One git branch or folder that config is mirrored from. */
 const ConfigSource = Type.Object(
@@ -375,41 +364,7 @@ export const Settings = Type.Object(
           "DNS queries that one client (an IPv4 address or an IPv6 /64) may send. 0: unlimited. Absent: 1000; unlimited from this machine.",
       }),
     ),
-    logLevel: oneOf(LOG_LEVELS, {
-      default: "info",
-      description:
-        "Least severe level that is logged, to standard error. Key log.yaml of app posthouse changes it at run time.",
-    }),
-    logFormat: oneOf(["auto", ...LOG_FORMATS], {
-      default: "auto",
-      description: "Format of a log line. auto: text when standard error is a terminal, else JSON.",
-    }),
-    otlpUrl: Type.Optional(
-      Type.String({
-        pattern: "^https?://",
-        format: "http-url",
-        env: "OTEL_EXPORTER_OTLP_ENDPOINT",
-        description: "OTLP endpoint that receives spans, such as http://127.0.0.1:4318. Absent: no spans are exported.",
-      }),
-    ),
-    otlpProtocol: oneOf(OTLP_PROTOCOLS, {
-      default: "http/protobuf",
-      env: "OTEL_EXPORTER_OTLP_PROTOCOL",
-      description: "Protocol of that endpoint. Collectors usually receive HTTP on port 4318 and gRPC on port 4317.",
-    }),
-    traceSampleRatio: Type.Number({
-      default: 0.01,
-      minimum: 0,
-      maximum: 1,
-      description: "Share of traces started here that are sampled. The decision of a trusted caller is kept.",
-    }),
-    traceSlowMs: Type.Integer({
-      default: 1000,
-      minimum: 1,
-      maximum: 3_600_000,
-      description:
-        "Milliseconds from which a request counts as slow. Slow and failed requests are exported even if they are not sampled.",
-    }),
+    ...TELEMETRY_ROWS,
   },
   { additionalProperties: false },
 );
