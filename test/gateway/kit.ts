@@ -17,6 +17,7 @@ import type { Frame } from "#http/frames";
 import type { IdentitySource } from "#identity/core";
 import type { Instance, ServiceDelta } from "#registry/api";
 import { testHost, hangSignal } from "#test/kit";
+import { testInstance } from "../kit/instance.ts";
 
 /** A watch that a test feeds. Ends with its reader's signal. */
 export class Feed<Data> {
@@ -44,24 +45,7 @@ export class Feed<Data> {
 }
 
 export function instance(port: number, over: Partial<Instance> = {}): Instance {
-  return {
-    namespace: "default",
-    service: "orders",
-    id: `i-${port}`,
-    address: "127.0.0.1",
-    port,
-    protocol: "http",
-    ports: [],
-    tags: [],
-    metadata: {},
-    weight: 100,
-    lifecycle: "serving",
-    status: "passing",
-    checks: [],
-    createRevision: 1,
-    modRevision: 1,
-    ...over,
-  };
+  return testInstance({ id: `i-${port}`, address: "127.0.0.1", port, ...over });
 }
 
 export class FakeControlPlane implements GatewayClient {

@@ -6,42 +6,25 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import type { Instance } from "#registry/api";
 import { eventually, freePort, projectRoot, startCommand, tempFolder, type TestControl, withControl } from "#test/kit";
 import { type GuideBlock, guideBlocks } from "../kit/guide.ts";
+import { testInstance } from "../kit/instance.ts";
 import { scrapeTargetOf } from "../../registry/core/scrape-targets.ts";
 
-const INSTANCE: Instance = {
-  namespace: "default",
-  service: "orders",
-  id: "orders-1",
-  address: "10.0.0.1",
-  port: 8080,
-  protocol: "http",
-  ports: [],
-  tags: [],
-  metadata: {},
-  weight: 100,
-  lifecycle: "serving",
-  status: "passing",
-  checks: [],
-  createRevision: 1,
-  modRevision: 1,
-};
-
 test("a target has the instance's address, and its facts as meta labels", () => {
-  const target = scrapeTargetOf({
-    ...INSTANCE,
-    tags: ["blue", "eu"],
-    zone: "a",
-    version: "1.2",
-    metadata: {
-      "team.name": "riders",
-      "prometheus.port": "9100",
-      "prometheus.path": "/m",
-      "prometheus.scheme": "https",
-    },
-  });
+  const target = scrapeTargetOf(
+    testInstance({
+      tags: ["blue", "eu"],
+      zone: "a",
+      version: "1.2",
+      metadata: {
+        "team.name": "riders",
+        "prometheus.port": "9100",
+        "prometheus.path": "/m",
+        "prometheus.scheme": "https",
+      },
+    }),
+  );
   expect(target).toEqual({
     targets: ["10.0.0.1:9100"],
     labels: {
@@ -72,13 +55,13 @@ test.each([
   ["a relative path", "prometheus.path", "metrics"],
   ["another scheme", "prometheus.scheme", "file"],
 ])("%s in the metadata changes nothing", (_name, key, value) => {
-  const { targets, labels } = scrapeTargetOf({ ...INSTANCE, metadata: { [key]: value } });
+  const { targets, labels } = scrapeTargetOf(testInstance({ metadata: { [key]: value } }));
   expect(targets).toEqual(["10.0.0.1:8080"]);
   expect(labels).toMatchObject({ __scheme__: "http", __metrics_path__: "/metrics" });
 });
 
 test("IPv6 addresses are in brackets, and a service behind TLS is scraped by HTTPS", () => {
-  const { targets, labels } = scrapeTargetOf({ ...INSTANCE, address: "::1", protocol: "grpcs" });
+  const { targets, labels } = scrapeTargetOf(testInstance({ address: "::1", protocol: "grpcs" }));
   expect(targets).toEqual(["[::1]:8080"]);
   expect(labels["__scheme__"]).toBe("https");
 });

@@ -2,28 +2,16 @@
 import { array, assert, constantFrom, oneof, property, string } from "fast-check";
 import { expect, test } from "vitest";
 import { AppError } from "#base";
-import type { Instance } from "#registry/api";
+import { testInstance } from "../kit/instance.ts";
 import { FILTER_DEPTH_MAX, parseFilter } from "../../registry/core/selector.ts";
 
-const INSTANCE: Instance = {
-  namespace: "default",
-  service: "orders",
-  id: "orders-1",
-  address: "10.0.0.1",
-  port: 8080,
-  protocol: "http",
+const INSTANCE = testInstance({
   ports: [{ name: "admin", port: 9090, protocol: "http" }],
   tags: ["v2", "gold"],
   metadata: { tier: "gold", "build.id": "7", quote: 'say "hi"' },
-  weight: 100,
   version: "2.3.1",
   zone: "eu-1",
-  lifecycle: "serving",
-  status: "passing",
-  checks: [],
-  createRevision: 1,
-  modRevision: 1,
-};
+});
 
 test.each([
   [`"v2" in tags`, true],

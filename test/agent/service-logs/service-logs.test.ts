@@ -10,6 +10,16 @@ const infoOf = async (data: string) => (await linesOf(data))["info"] ?? [];
 /** A collection that has seen its source: from then on each line counts. */
 const isSeen = (data: string) => async () => (await stat(logStatePath(data)).catch(() => undefined)) !== undefined;
 
+/** A collection that has seen the one log file, which is empty. */
+async function collectionOfEmptyFile(folder: string) {
+  const path = join(folder, "orders.log");
+  await writeFile(path, "");
+  const logs = collected(testHost(), folder);
+  logs.define([orders(path)]);
+  await eventually("the source is seen", isSeen(folder));
+  return { path, [Symbol.asyncDispose]: () => logs[Symbol.asyncDispose]() };
+}
+
 test("20,000 lines over 10 renames and 3 kills are all there, and none is there twice", async () => {
   await using folder = await tempFolder();
   const data = join(folder.path, "data");
@@ -102,11 +112,8 @@ test("a first run starts at the end and says so; a file that appears later is re
 
 test("a partial line waits for its rest, and is written without one after a while", async () => {
   await using folder = await tempFolder();
-  const path = join(folder.path, "orders.log");
-  await writeFile(path, "");
-  await using logs = collected(testHost(), folder.path);
-  logs.define([orders(path)]);
-  await eventually("the source is seen", isSeen(folder.path));
+  await using collection = await collectionOfEmptyFile(folder.path);
+  const { path } = collection;
   await appendFile(path, "INFO no end");
   await eventually("the line", async () => (await infoOf(folder.path)).length === 1);
   expect(await infoOf(folder.path)).toEqual(["INFO no end"]);
@@ -114,11 +121,8 @@ test("a partial line waits for its rest, and is written without one after a whil
 
 test("a truncated file is read from its start", async () => {
   await using folder = await tempFolder();
-  const path = join(folder.path, "orders.log");
-  await writeFile(path, "");
-  await using logs = collected(testHost(), folder.path);
-  logs.define([orders(path)]);
-  await eventually("the source is seen", isSeen(folder.path));
+  await using collection = await collectionOfEmptyFile(folder.path);
+  const { path } = collection;
   await appendFile(path, "INFO a first and long line\n");
   await eventually("one line", async () => (await infoOf(folder.path)).length === 1);
   await truncate(path, 0);
