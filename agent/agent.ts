@@ -63,6 +63,8 @@ export class LocalAgent implements AsyncDisposable {
   readonly certificates: HostCertificates;
   readonly sidecar: HostSidecar;
   readonly #logs: ServiceLogs;
+  /** The catalogs before the services left, for a restart without a control plane. */
+  #catalogsAtLeave: Snapshot["catalogs"] | undefined;
   /** State of an earlier run; used up by the start. */
   #snapshot: Snapshot | undefined;
   /** Why the latest reload of the definition files changed nothing. */
@@ -157,7 +159,7 @@ export class LocalAgent implements AsyncDisposable {
       session: snapshot?.session,
       onChange: () => this.#changed(),
     });
-    if (settings.leaveOnStop) this.#stack.defer(() => this.#syncer.leave());
+    if (settings.leaveOnStop) this.#stack.defer(() => this.#leave());
     this.#stack.use(this.#syncer);
     this.services = this.#stack.use(
       new HeldServices(host, {
@@ -291,6 +293,16 @@ export class LocalAgent implements AsyncDisposable {
     this.#readiness.wakeAll();
   }
 
+  /** Deregisters this host's services, which also removes them from the catalogs that it follows. */
+  async #leave(): Promise<void> {
+    this.#catalogsAtLeave = this.#keptCatalogs();
+    await this.#syncer.leave();
+  }
+
+  #keptCatalogs(): Snapshot["catalogs"] {
+    return [...this.#catalogs.all()].map(({ revision: _revision, ...one }) => one);
+  }
+
   #take(): Omit<Snapshot, "savedAtMs"> {
     const { session } = this.#syncer.state;
     return {
@@ -300,7 +312,7 @@ export class LocalAgent implements AsyncDisposable {
       ...this.files.snapshot(),
       reloadedCertificates: this.certificates.reloaded(),
       configs: [...this.#configs.all(), ...this.#rules.all()],
-      catalogs: [...this.#catalogs.all()].map(({ revision: _revision, ...one }) => one),
+      catalogs: this.#catalogsAtLeave ?? this.#keptCatalogs(),
     };
   }
 

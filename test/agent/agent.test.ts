@@ -161,6 +161,26 @@ test("after a restart without its server the agent serves its last config, marke
   });
 });
 
+test("a clean stop, which deregisters this host's services, does not empty the catalogs of a restart without the server", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  {
+    await using agent = await startAgent(plane, folder.path);
+    await agent.call("PUT", "/v1/agent/services/one", { name: "web", port: 80 });
+    await eventually("it resolves", async () => {
+      const { body } = await agent.call<{ instances: unknown[] }>("GET", "/v1/agent/resolve/web");
+      return body.instances.length === 1;
+    });
+    plane.answersLate = true;
+  }
+  expect(plane.ids()).toEqual([]);
+  plane.setUp(false);
+  await using agent = await startAgent(plane, folder.path);
+  await agent.running.ready(hangSignal());
+  const resolved = await agent.call("GET", "/v1/agent/resolve/web");
+  expect(resolved).toMatchObject({ headers: { "x-posthouse-stale": "true" }, body: { instances: [{ id: "one" }] } });
+});
+
 test("an agent killed without warning goes on with its session, its services and their health", async () => {
   await using folder = await tempFolder();
   await using service = await startService();

@@ -39,6 +39,8 @@ export class FakeControlPlane {
   readonly acknowledged: (Acknowledge & { readonly app: string; readonly subscriber: string })[] = [];
   /** No watcher receives changes by push while this is set. */
   mute = false;
+  /** Watchers receive the change of a call before its caller has the answer. */
+  answersLate = false;
   readonly #wakes = new Set<() => void>();
 
   instance(id: string): Instance | undefined {
@@ -161,11 +163,16 @@ export class FakeControlPlane {
           revision: this.revision,
           instances: this.#instances(namespace, service),
         })),
-      watch: ({ namespace, services = [] }: { namespace: string; services?: readonly string[] }, o: StreamOptions) =>
-        this.#watch<ServiceDelta>(o, () => {
-          const [service = ""] = services;
-          return { namespace, service, instances: this.#instances(namespace, service), removed: [], panic: false };
-        }),
+      watch: ({ namespace, services = [] }: { namespace: string; services?: readonly string[] }, o: StreamOptions) => {
+        const [service = ""] = services;
+        const seen = new Set<string>();
+        return this.#watch<ServiceDelta>(o, () => {
+          const instances = this.#instances(namespace, service);
+          const removed = [...seen.difference(new Set(instances.map(({ id }) => id)))];
+          for (const { id } of instances) seen.add(id);
+          return { namespace, service, instances, removed, panic: false };
+        });
+      },
     };
     const config = {
       acknowledge: ({ app }: SetName, subscriber: string, body: Acknowledge, options: CallOptions) =>
@@ -231,7 +238,9 @@ export class FakeControlPlane {
     await setTimeout(1);
     signal?.throwIfAborted();
     if (!this.up) throw ClientErrors.UNREACHABLE("No answer from http://127.0.0.1:8500.");
-    return answer();
+    const answered = answer();
+    if (this.answersLate) await setTimeout(1);
+    return answered;
   }
 
   /** Frames as the real stream's: a snapshot, synced, the whole again at each change; a reset after a cut. */
